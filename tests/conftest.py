@@ -1,6 +1,7 @@
 """No test may leave anything behind, and the folders that take longest come first."""
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -26,6 +27,12 @@ LONGEST_FIRST = ("cluster", "cli", "recipes", "engine", "fleet", "live")
 def pytest_collection_modifyitems(items):
     place = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
+
+
+def pytest_collection_finish():
+    # A collection of garbage then looks at what tests have made, not at all modules and tests.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

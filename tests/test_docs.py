@@ -38,7 +38,7 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _CODE = re.compile(r"```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 
-OTHER_COMMANDS = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity", "schema")
+OTHER_COMMANDS = ("echo", "demo", "cluster", "report", "compare", "ab", "capacity", "import", "schema")
 FOREIGN_OPTIONS = {
     # Of dask, openssl, kubectl, docker, aws, pip, of the programs of this repository, and of programs compared with.
     "dask": {"--protocol", "--tls-ca-file", "--tls-cert", "--tls-key", "--no-nanny", "--nthreads", "--worker-port"},
@@ -101,7 +101,7 @@ def known_options() -> frozenset[str]:
     """Every option that a help page names."""
     pages = io.StringIO()
     with contextlib.redirect_stdout(pages):
-        for command in ("", "demo", "echo", "cluster", "report", "compare", "ab", "capacity"):
+        for command in ("", "demo", "echo", "cluster", "report", "compare", "ab", "capacity", "import"):
             main([*command.split(), "--help"])
     return frozenset(_OPTION.findall(pages.getvalue()))
 
@@ -175,7 +175,7 @@ def test_every_other_command_is_understood(page, line):
     words = shlex.split(line.replace("$GITHUB_STEP_SUMMARY", "summary.md"), comments=True)[1:]
     words = list(itertools.takewhile(lambda word: word not in {"&", "|", ";", "<", ">", "&&"}, words))
     command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
-    assert command.__name__.replace("_", "-") == words[0], "not the page's command"
+    assert command.__name__.strip("_").replace("_", "-") == words[0], "not the page's command"
     options = bound.arguments.get("options")
     given = {} if options is None else options.given()
     if words[0] == "capacity":
@@ -226,12 +226,15 @@ def test_troubleshooting_has_every_finding_and_every_fault():
     assert {str(kind) for kind in (*FaultKind, *HostErrorKind)} <= named
 
 
-@pytest.mark.parametrize("page", ["conditions", "summary"])
+@pytest.mark.parametrize("page", ["conditions", "summary", "scenario-keys"])
 def test_pages_of_reference_are_those_of_their_sources(page):
     spec = importlib.util.spec_from_file_location("reference_docs", ROOT / "tools" / "reference_docs.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    assert text_of(Path(f"docs/reference/{page}.md")) == getattr(tool, page)(), "run: python tools/reference_docs.py"
+    assert text_of(Path(f"docs/reference/{page}.md")) == getattr(tool, page.replace("-", "_"))(), (
+        "run: python tools/reference_docs.py"
+    )
+    assert tool.SCHEMA_FILE.read_text(encoding="utf-8") == tool.schema_file(), "run: python tools/reference_docs.py"
 
 
 def test_every_metric_of_conditions_is_explained():

@@ -15,7 +15,7 @@ MOST_FILES = {
     # An option whose value is a field of the plan, used in one place: row, field, use.
     ("option", "tls_resume"): 3,
     # An option of one load model of two engines, which the analysis and the search for a capacity take into account.
-    ("option", "max_in_flight"): 9,
+    ("option", "max_in_flight"): 10,
     ("message field", "now_ms"): 1,
     ("count", "deliveries_foreign"): 3,
     ("time", "tls_time_ns"): 4,

@@ -18,8 +18,9 @@ SECOND, MILLI = 10**9, 10**6
 NAMES = ("alpha", "beta")
 
 
-def report(second, worker=0, *, auto_replies=100, lag_ns=50_000, cpu=0.3, late_ns=0, **more):
+def report(second, worker=0, *, auto_replies=100, lag_ns=50_000, cpu=0.3, late_ns=0, deliveries=0, **more):
     tally = Tally(due=auto_replies, sent=auto_replies, answered=auto_replies, answered_in_window=auto_replies)
+    tally.deliveries = deliveries
     for _ in range(auto_replies):
         tally.response_time_ns.record(MILLI)
         tally.service_time_ns.record(MILLI)
@@ -99,6 +100,13 @@ def test_comparisons_of_clocks_in_the_recording_say_how_they_drift():
     assert 769_991 <= error_between_hosts(aggregate([recording])) < 770_491
     clock = aggregate([recording]).hosts[1].clock
     assert offset_between(None, clock, 4 * SECOND).offset_ns == pytest.approx(40_000, abs=100)
+
+
+def test_the_deliveries_of_a_fan_out_are_counted_for_each_host():
+    recording = run_of({}, {"auto_replies": 0, "deliveries": 40})
+    assert [row.deliveries_per_s for row in host_rows([recording], aggregate([recording]))] == [None, None]
+    recording.header.plan["fan_out"] = {"subscribers": 4}
+    assert [row.deliveries_per_s for row in host_rows([recording], aggregate([recording]))] == [0, 40]
 
 
 def test_an_offset_by_which_a_host_began_wrongly_is_in_the_error_between_hosts():

@@ -2,6 +2,8 @@
 
 import functools
 import json
+import tomllib
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,8 +15,11 @@ from ws_load_test.cli import main
 from ws_load_test.cli.schema import TITLES, field_docstrings, schema_of
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.metrics.recording import Interval
+from ws_load_test.plan.options.catalog import owned_by
+from ws_load_test.plan.options.spec import Owner
 from ws_load_test.testing import FaultyServer, behaviors
 
+SCENARIOS = Path(__file__).parents[2] / "examples" / "scenarios"
 PYTHON = {
     "object": dict,
     "array": list,
@@ -154,3 +159,28 @@ def test_strings_behind_fields_are_their_descriptions():
     assert field_docstrings(Interval)["measured_ns"] == "Part of its time that counts for the throughput."
     described = schema_of("recording")["$defs"]["Interval"]["properties"]
     assert described["measured_ns"]["description"] == field_docstrings(Interval)["measured_ns"]
+
+
+@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_schema_of_plan_files_takes_the_examples(path):
+    check(tomllib.loads(path.read_text(encoding="utf-8")), "plan-file")
+
+
+def test_the_schema_of_plan_files_refuses_what_is_none():
+    step = {"send": "x", "weight": "2", "awiat": "json:a", "close": 10}
+    plan = {"url": 5, "role": {"user": {"sessions": 0, "steps": [step], "timer": [{"every": 3}], "arrivals": "even"}}}
+    schema = known("plan-file")
+    assert sorted(found.partition(": ")[0] for found in problems({**plan, "durration": "1s"}, schema, schema)) == [
+        "$.durration",
+        "$.role.user.arrivals",
+        "$.role.user.sessions",
+        "$.role.user.steps[0].awiat",
+        "$.role.user.steps[0].close",
+        "$.role.user.steps[0].weight",
+        "$.role.user.timer[0].send",
+        "$.url",
+    ]
+
+
+def test_every_option_of_a_plan_has_a_place_in_the_schema_of_plan_files():
+    assert {option.name.replace("_", "-") for option in owned_by(Owner.PLAN)} <= known("plan-file")["properties"].keys()

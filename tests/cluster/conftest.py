@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import sys
 
@@ -58,6 +59,10 @@ def driver(tmp_path):
     yield begin
     for process in started:
         if process.poll() is None:
+            # In order first: `cluster up` has hosts elsewhere to end.
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
             process.kill()
         process.wait()
         process.stdout.close()

@@ -1,5 +1,6 @@
 """A Dask cluster of real processes on loopback, which tests may damage."""
 
+import ctypes
 import json
 import os
 import signal
@@ -9,6 +10,9 @@ import time
 from pathlib import Path
 
 AHEAD_S = 86_400
+PR_SET_PDEATHSIG = 1
+"""Request to be sent a signal when the parent ends (prctl of Linux)."""
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _shift():
@@ -29,6 +33,12 @@ QUIET = {
     "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
     "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
 }
+
+
+def end_with_parent():
+    """Has this process end with the one that started it, however that ends; to be run between fork and exec."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def until(condition, timeout_s=60.0, what="it"):
@@ -109,5 +119,11 @@ class DaskCluster:
         with log:
             # Where no file of the driver's is.
             return subprocess.Popen(
-                words, cwd=self.directory, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **QUIET}
+                words,
+                cwd=self.directory,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **QUIET},
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - it calls prctl, and nothing of Python
             )

@@ -409,3 +409,14 @@ def test_urls(url, expected):
 def test_a_session_in_which_the_client_only_listens():
     role = role_of(*(("<", 1, {"op": "tick", "n": number}) for number in range(5)))
     assert role == {"on": [{"when": "json:op=tick", "name": "tick", "sequence": "json:n"}]}
+
+
+def test_reactions_have_names_of_their_own_and_the_more_precise_come_first():
+    pushes = [("<", 0.1, {"type": "event", "event": "a"}), ("<", 0.1, {"type": "event", "event": "b"}),
+        ("<", 0.1, {"type": "event"}), ("<", 0.1, {"note": 1}), ("<", 0.1, {"note": 1, "x": {}})]  # fmt: skip
+    role = role_of(*ask(1), *pushes, *ask(2), *pushes)
+    names = [one["name"] for one in role["on"]]
+    assert len(set(names)) == len(names)
+    assert [one["when"] for one in role["on"]][:3] == [
+        ["json:type=event", "json:event=a"], ["json:type=event", "json:event=b"], "json:type=event",
+    ]  # fmt: skip

@@ -183,6 +183,7 @@ def test_the_report_fits_its_columns():
     lines = terminal_report(dataclasses.replace(shown, summary=replace(shown.summary, fanout=fan_out)))
     assert max(map(len, lines)) <= 80
     words = " ".join(" ".join(lines).split())
+    assert "max 20 ms; between machines ±1.23 s to the last" in words
     assert "read lag p99 100 µs: up to that much of last and spread may be the generator's own" in words
     assert "between machines, times are right to within 1.23 s" in words
 

@@ -16,6 +16,7 @@ def host(name="alpha", **more):
         "lost_workers": 0,
         "throughput_per_s": 12_345.6,
         "sent_per_s": 12_000.0,
+        "deliveries_per_s": None,
         "cpu_share": 0.456,
         "send_lag_ns": SimpleNamespace(p99=123_000),
         "response_time_ns": SimpleNamespace(p50=1_234_567),
@@ -56,6 +57,18 @@ def test_what_is_not_known_is_a_dash_and_what_is_lost_is_reported():
 
 def test_where_no_reply_is_awaited_the_rate_is_that_of_sending():
     assert "12,000/s" in lines_of(host(throughput_per_s=0.0))[1]
+
+
+def test_a_machine_of_subscribers_has_the_rate_of_its_deliveries():
+    silent = {"throughput_per_s": 0.0, "sent_per_s": 0.0}
+    lines = lines_of(
+        host(throughput_per_s=0.0, deliveries_per_s=500.0),
+        host("beta", **silent, deliveries_per_s=9_000.0),
+        host("gamma", **silent),
+    )
+    assert [line.split()[2] for line in lines[1:4]] == ["12,000/s", "9,000/s*", "0/s"]
+    assert lines[-1] == "  * deliveries: this machine has no publishers"
+    assert not any("deliveries" in line for line in lines_of(host()))
 
 
 @pytest.mark.parametrize("name", ["ip-10-20-30-40.eu-central-1.compute.internal", "x" * 300, "a\x1b[31mb"])

@@ -37,6 +37,7 @@ def _row(share: HostAggregate, first_ns: int, *, alone: bool) -> HostSummary:
     clock = clock_over_run(share)
     reasons = [finding.text for finding in diagnose_host(share) if finding.saturates]
     usages = share.aggregate.worker_loads()
+    fans_out = share.recording.header.plan.get("fan_out") is not None
     measured_ns = max((sum(usage.wall_ns for usage in own) for own in usages), default=0)
     cpu_shares = share.aggregate.cpu_shares()
     return HostSummary(
@@ -49,6 +50,7 @@ def _row(share: HostAggregate, first_ns: int, *, alone: bool) -> HostSummary:
         answered=tally.answered,
         throughput_per_s=tally.answered_in_window * 1e9 / measured_ns if measured_ns else None,
         sent_per_s=_sent_in_window(share) * 1e9 / measured_ns if measured_ns else None,
+        deliveries_per_s=tally.deliveries * 1e9 / measured_ns if fans_out and measured_ns else None,
         response_time_ns=TimeStats.of(tally.response_time_ns),
         send_lag_ns=TimeStats.of(tally.send_lag_ns),
         cpu_share=round(max(cpu_shares), 4) if cpu_shares else None,

@@ -206,6 +206,9 @@ class HostSummary(msgspec.Struct, frozen=True, kw_only=True):
     answered: Annotated[int, Meta(description="Messages answered.")]
     throughput_per_s: Annotated[float | None, Meta(description="Replies within the measured time, per second.")]
     sent_per_s: Annotated[float | None, Meta(description="Messages sent within the measured time, per second.")]
+    deliveries_per_s: Annotated[
+        float | None, Meta(description="Deliveries of a fan-out to its subscribers, per second; null without one.")
+    ]
     response_time_ns: Annotated[TimeStats | None, Meta(description="Response times: done - due.")]
     send_lag_ns: Annotated[TimeStats | None, Meta(description="Lateness of messages: sent - due.")]
     cpu_share: Annotated[float | None, Meta(description="Share of a core that its busiest worker used.")]

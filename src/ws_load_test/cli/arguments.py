@@ -195,7 +195,7 @@ def schema(name: str = "", /) -> int:
 
 
 @app.command(name="import")
-def import_capture(
+def import_(
     capture: str = "",
     /,
     *extra: str,

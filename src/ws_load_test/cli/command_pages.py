@@ -99,7 +99,7 @@ MAIN = CommandPage(
         "ws-load-test compare BASE NEW...  what is better or worse beyond chance",
         "ws-load-test ab URL_A URL_B       measure two targets in turn, compare them",
         "ws-load-test import CAPTURE       make a plan file of a captured session",
-        "ws-load-test schema NAME          JSON schema of what a run or search writes",
+        "ws-load-test schema NAME          JSON schema of plan files, or of what a run writes",
         "ws-load-test COMMAND --help       more about one of them",
         "ws-load-test help TOPIC           more about conditions, messages, load, ...",
     ),
@@ -458,7 +458,7 @@ IMPORT = CommandPage(
     introduction="""\
 CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write it, or the file that --probe -o
 writes; - is standard input. What the client sent becomes the steps of a role, what came back their awaits: values that
-were received and sent later are captured, counters become {seq}, UUIDs {uuid} and times {now_ms}. What repeats becomes
+were received and sent later are captured, and counters, UUIDs and times become fields. What repeats becomes
 iterations. Secrets become {env.NAME}; their values are not in the file.""",
     sections=(
         Section(
@@ -493,13 +493,14 @@ secrets.""",
 SCHEMA = CommandPage(
     command="schema",
     title="print a JSON schema",
-    usage=("ws-load-test schema summary|plan|recording|capacity",),
+    usage=("ws-load-test schema summary|plan|recording|capacity|plan-file",),
     introduction="""\
-Prints the JSON schema of the object that --json prints, of the plan in a recording, of a line of a recording, or
-of what capacity --json prints.""",
+Prints the JSON schema of the object that --json prints, of the plan in a recording, of a line of a recording, of
+what capacity --json prints, or of plan files, which editors complete and check by it.""",
     sections=(),
     examples="""\
-  ws-load-test schema summary > summary.schema.json""",
+  ws-load-test schema summary > summary.schema.json
+  ws-load-test schema plan-file > plan-file.schema.json""",
 )
 
 COMMANDS: tuple[CommandPage, ...] = (MAIN, CAPACITY, DEMO, ECHO, CLUSTER, REPORT, COMPARE, AB, IMPORT, SCHEMA)

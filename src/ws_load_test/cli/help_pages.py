@@ -13,7 +13,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test compare BASE NEW...  what is better or worse beyond chance
   ws-load-test ab URL_A URL_B       measure two targets in turn, compare them
   ws-load-test import CAPTURE       make a plan file of a captured session
-  ws-load-test schema NAME          JSON schema of what a run or search writes
+  ws-load-test schema NAME          JSON schema of plan files, or of what a run writes
   ws-load-test COMMAND --help       more about one of them
   ws-load-test help TOPIC           more about conditions, messages, load, ...
 
@@ -119,15 +119,24 @@ Message
       --feed-order ORDER      round-robin, random, connection (each connection
                               has a row of its own) or connection-shared (the
                               same, and rows are used again) (round-robin)
+      --trace SHARE           share of the {traceparent} that ask the target to
+                              record a trace (flag 01) (1%)
       --first-message TEXT|@FILE
                               send this once in each session before the load;
                               each of several waits for the reply to the one
                               before; repeatable
+      --protocol NAME         begin with what a protocol asks for: its
+                              handshake, keep-alive and rule of matching; alone
+                              with --explain it prints the preset: actioncable,
+                              centrifugo, graphql-transport-ws, jsonrpc,
+                              phoenix, pusher, signalr, socket.io, stomp
+      --fill NAME=TEXT        put TEXT into a place of the preset; repeatable
   Fields in braces are filled in anew for each message; all other braces stay
   as they are:
       {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {random:8}
       {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
-      {env.NAME}  {env.NAME:json}  {my.NAME}  {my.NAME:json}
+      {traceparent}  {env.NAME}  {env.NAME:json}  {my.NAME}
+      {my.NAME:json}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are
   filled in for each connection.
 
@@ -688,9 +697,9 @@ ws-load-test import: make a plan file of a captured session
 CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write
 it, or the file that --probe -o writes; - is standard input. What the client
 sent becomes the steps of a role, what came back their awaits: values that were
-received and sent later are captured, counters become {seq}, UUIDs {uuid} and
-times {now_ms}. What repeats becomes iterations. Secrets become {env.NAME};
-their values are not in the file.
+received and sent later are captured, and counters, UUIDs and times become
+fields. What repeats becomes iterations. Secrets become {env.NAME}; their values
+are not in the file.
 
       --socket N|TEXT         take session N (from 1), or the one with TEXT in
                               its URL
@@ -718,13 +727,15 @@ Exit codes
     "schema": """\
 ws-load-test schema: print a JSON schema
 
-  ws-load-test schema summary|plan|recording|capacity
+  ws-load-test schema summary|plan|recording|capacity|plan-file
 
 Prints the JSON schema of the object that --json prints, of the plan in a
-recording, of a line of a recording, or of what capacity --json prints.
+recording, of a line of a recording, of what capacity --json prints, or of plan
+files, which editors complete and check by it.
 
 Examples
   ws-load-test schema summary > summary.schema.json
+  ws-load-test schema plan-file > plan-file.schema.json
 """,
     "-h": """\
 ws-load-test: a load generator for WebSocket APIs
@@ -976,6 +987,8 @@ Fields in braces are filled in for each message, all other braces stay:
                           the connection elsewhere
   {marker}                29 letters and digits by which a fan-out recognizes
                           the deliveries of a message; in -m alone
+  {traceparent}           trace context (W3C): a new trace for each message or
+                          connection, of which --trace asks to record a share
   {env.NAME}              value of the environment variable NAME where the plan
                           is read; a secret, hidden wherever the plan is shown
   {env.NAME:json}         the same as a JSON string, quotes included

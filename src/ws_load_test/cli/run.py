@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.api import Run
@@ -34,9 +35,11 @@ from ws_load_test.engine.registry import why_engine
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.live.telemetry.settings import read_settings
 from ws_load_test.metrics.existing_files import refuse_overwriting
-from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, refused_by
+from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, PARSERS, refused_by
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
 from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.presets import preset_text
+from ws_load_test.plan.scenario.explain import explain_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -58,6 +61,8 @@ def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if url is not None:
         options["url"] = url
     path = options.pop("plan", None)
+    if path is None and "url" not in options and options.get("explain") and "protocol" in options:
+        return _explain_preset(options["protocol"])
     if path is not None:
         options = with_plan_file(path, options)
     output_options = _split_options(options, read=_files_read(path, options))
@@ -133,11 +138,22 @@ def _split_options(options: dict[str, Any], read: Sequence[str] = ()) -> dict[st
     return output_options
 
 
+def _explain_preset(name: str) -> int:
+    """Prints the file of a preset."""
+    try:
+        print(preset_text(PARSERS["protocol"](name)), end="")
+    except ValueError as error:
+        raise UsageError(f"--protocol: {error}") from None
+    return ExitCode.PASSED
+
+
 def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:
     lines = describe(plan, output_options.get("cluster"))
     width = max(len(label) for label, _ in lines)
     for label, words in [*lines, *(("perhaps", warning) for warning in plan.warnings)]:
         print(f"{label:<{width}}  {words}")
+    if plan.scenario is not None:
+        print("\n".join(explain_scenario(plan, get_terminal_size((100, 24)).columns)))
 
 
 def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""``ws-load-test schema``: JSON schemas of what a run writes, made from the types that write it."""
+"""``ws-load-test schema``: JSON schemas of plan files and of what a run writes, made from what reads or writes it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from ws_load_test.analysis.summary_types import Summary
 from ws_load_test.cli.output import print_json
 from ws_load_test.common.errors import ExitCode, UsageError
 from ws_load_test.metrics.recording import Header, Interval, Trailer
+from ws_load_test.plan.options.plan_file_schema import plan_file_schema
 from ws_load_test.plan.plan import Plan
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The dialect that msgspec writes."""
 _REFERENCE = "#/$defs/{name}"
+PLAN_FILE = "plan-file"
 TITLES = {
     "summary": "Summary that ws-load-test prints with --json",
     "plan": "Plan in the header of a recording of ws-load-test",
     "recording": "One line of a recording of ws-load-test",
     "capacity": "Result that ws-load-test capacity prints with --json",
+    PLAN_FILE: "Plan file of ws-load-test (--plan FILE), in TOML",
 }
 """Every schema, and its title."""
 
@@ -49,6 +52,8 @@ def schema_of(name: str) -> dict[str, Any]:
     Raises:
         KeyError: There is no such schema.
     """
+    if name == PLAN_FILE:
+        return {"$schema": DIALECT, "title": TITLES[name], **plan_file_schema()}
     roots: dict[str, Any] = {
         "summary": Summary,
         "plan": Plan,

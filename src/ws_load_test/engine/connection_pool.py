@@ -22,6 +22,7 @@ from ws_load_test.engine.reconnect import Reconnector
 from ws_load_test.engine.session_opener import SessionOpener
 from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.engine.sessions.session_group import SessionGroup
+from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,6 +199,16 @@ class ConnectionPool:
 
     # --- Opening ----------------------------------------------------------------------------------------------------
 
+    def numbers_at_start(self) -> list[int]:
+        """Returns the numbers of the sessions that are to be there from the start."""
+        numbers = map(self.share.global_index, range(self.plan.connections_in(self.share)))
+        return list(numbers if self.scenario is None else filter(self.scenario.opens_at_start, numbers))
+
+    async def arrive(self, start_ns: int, end_ns: int) -> None:
+        """Dials the sessions of a scenario that arrive, until it is cancelled."""
+        if self.scenario is not None:
+            await self.scenario.arrive(self.dial, start_ns, end_ns)
+
     async def dial(self, number: int) -> bool:
         """Dials a session again. Returns True if it opened."""
         return await self.opener.dial(number)
@@ -260,19 +271,19 @@ class ConnectionPool:
         if not connection.closing:
             self._close(connection, fault)
 
-    def retire(self, connection: Connection, *, replace: bool) -> None:
+    def retire(self, connection: Connection, *, replace: bool, code: int = NORMAL_CLOSURE) -> None:
         """Closes a session as soon as it is idle; with `replace`, another takes its place."""
         if replace:
-            self.reconnector.recycle(connection)
+            self.reconnector.recycle(connection, code)
         else:
-            self.close_when_idle(connection)
+            self.close_when_idle(connection, code)
 
-    def close_when_idle(self, connection: Connection) -> None:
+    def close_when_idle(self, connection: Connection, code: int = NORMAL_CLOSURE) -> None:
         """Closes a session as soon as nothing is in flight on it."""
         self._retiring.add(connection)
         connection.sender.stop_sending()
         if not connection.sender.in_flight or not self._is_well_behaved(connection):
-            self._close(connection)
+            self._close(connection, code=code)
 
     # --- Keeping ----------------------------------------------------------------------------------------------------
 
@@ -311,16 +322,16 @@ class ConnectionPool:
         if connection.sender.give_up_on(before_ns, self.plan.timeout_ns):
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
-    def _close(self, connection: Connection, given_up: Fault | None = None) -> None:
+    def _close(self, connection: Connection, given_up: Fault | None = None, code: int = NORMAL_CLOSURE) -> None:
         if self.audience is not None:
             self.audience.left(connection.number, by_target=given_up is not None)
-        connection.close(given_up)
+        connection.close(given_up, code)
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, connection.abort)
 
     # --- Ending -----------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Gives what is in flight its time to be answered, and sessions of a scenario theirs to leave."""
+        """Gives what is in flight its time to be answered."""
         timeout_ns = self.plan.timeout_ns if self.scenario is None else self.scenario.longest_end_ns
         self._in_flight = {
             connection
@@ -328,6 +339,7 @@ class ConnectionPool:
             if connection.sender.in_flight and self._is_well_behaved(connection)
         }
         self._draining = True
+        self._quiet.clear()
         self._check_drained()
         if self.http_publishers is not None:
             await self.http_publishers.drain(self.plan.timeout_ns)
@@ -338,6 +350,12 @@ class ConnectionPool:
             # What we held back and sent a moment ago has not had its time: it is unanswered, and no fault.
             for connection in list(self._in_flight):
                 self._give_up_on(connection, monotonic_ns() - self.plan.timeout_ns)
+
+    async def leave(self) -> None:
+        """Lets the sessions of a scenario leave."""
+        if self.scenario is not None:
+            self.scenario.leave()
+            await self.drain()
 
     async def close_all(self) -> None:
         """Ends every session with a close handshake, or without one where the target no longer answers."""
@@ -394,6 +412,8 @@ class ConnectionPool:
             else:
                 self.disconnects.closed()
         self.reconnector.session_ended(connection, lost=fault is not None)
+        if self.scenario is not None and not self.reconnector.brings_back(connection.number):
+            self.scenario.release(connection.number)
         self.finish_if_empty()
         self._load_changed()
 

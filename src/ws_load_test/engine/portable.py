@@ -155,6 +155,7 @@ class PortableEngine:
             await self._pool.drain()
         if self._pool.audience is not None:
             await self._pool.audience.drain(published, self._pool)
+        await self._pool.leave()
 
     async def close(self) -> None:
         """Ends every session."""
@@ -192,7 +193,7 @@ class PortableEngine:
         # What lives now lives to the end; looking through it again and again would stall the loop for milliseconds.
         gc.collect()
         gc.freeze()
-        if not pool.reconnector.active:
+        if not pool.reconnector.active and (pool.scenario is None or not pool.scenario.has_arrivals):
             # A session that ends leaves cycles behind, and where others follow it these would pile up.
             gc.disable()
         await _sleep_until(window.start_ns)
@@ -203,6 +204,7 @@ class PortableEngine:
             pool.opener.follow_profile(window.start_ns),
             keep_alive(pool.connections, self._plan.ping_interval_ns),
             pool.reconnector.run(window.measure_from_ns),
+            pool.arrive(window.start_ns, FOREVER_NS if window.end_ns is None else window.end_ns),
             self._measure_loop_lag(),
         ):
             measured_from_ns = await self._warm_up(window, on_phase)

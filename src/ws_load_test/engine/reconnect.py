@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.plan.session_policy import pick_share
+from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,10 @@ class DialingPool(Protocol):
         """Connections whose TCP connection is open."""
         ...
 
+    def numbers_at_start(self) -> list[int]:
+        """Returns the numbers of the sessions that are to be there from the start."""
+        ...
+
     def ready(self) -> list[Connection]:
         """Returns the connections on which the load may begin."""
         ...
@@ -56,7 +61,7 @@ class DialingPool(Protocol):
         """Dials a session. Returns True if it opened."""
         ...
 
-    def close_when_idle(self, connection: Connection) -> None:
+    def close_when_idle(self, connection: Connection, code: int) -> None:
         """Closes a session as soon as nothing is in flight on it."""
         ...
 
@@ -94,13 +99,18 @@ class Reconnector:
         """True while a session is being brought back."""
         return self._starting or bool(self._reconnecting)
 
+    def brings_back(self, number: int) -> bool:
+        """Returns True while a session is being brought back."""
+        return number in self._reconnecting
+
     async def run(self, measured_from_ns: int) -> None:
         """Brings sessions back until it is cancelled."""
         if not self.active:
             return
         self._last_open_ns = monotonic_ns()
-        try:
-            async with asyncio.TaskGroup() as self._group:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
                 for connection in self._pool.ready():
                     self.session_ready(connection, first=True)
                 if self._plan.reconnect.policy != "none":
@@ -112,8 +122,9 @@ class Reconnector:
                     await asyncio.sleep(max(0, measured_from_ns + storm.at_ns - monotonic_ns()) / NS_PER_S)
                     self._disconnect_share(storm.share)
                 await asyncio.Event().wait()
-        finally:
-            self._group = None
+            finally:
+                # Before the group ends its tasks: sessions that end meanwhile are none of them.
+                self._group = None
 
     def session_ready(self, connection: Connection, *, first: bool = False) -> None:
         """The load has begun on a session: its lifetime counts from here."""
@@ -157,23 +168,22 @@ class Reconnector:
 
     def _dial_missing(self) -> None:
         """Brings back the sessions that could not be opened, or were lost, before the load began."""
-        share = self._pool.share
         here = {connection.number for connection in self._pool.connections if not connection.closing}
-        for position in range(self._plan.connections_in(share)):
-            if share.global_index(position) not in here:
-                self._schedule(share.global_index(position), recycled=False)
+        for number in self._pool.numbers_at_start():
+            if number not in here:
+                self._schedule(number, recycled=False)
 
     def _schedule(self, number: int, *, recycled: bool) -> None:
         if self._group is not None:
             self._reconnecting[number] = recycled
             self._group.create_task(self._reconnect(number, monotonic_ns(), recycled=recycled))
 
-    def recycle(self, connection: Connection) -> None:
+    def recycle(self, connection: Connection, code: int = NORMAL_CLOSURE) -> None:
         """Closes a session as soon as it is idle; another takes its place."""
         if connection.closing or self._pool.stopping:
             return
         self._recycling.add(connection)
-        self._pool.close_when_idle(connection)
+        self._pool.close_when_idle(connection, code)
 
     def _disconnect_share(self, share: float) -> None:
         pool = self._pool

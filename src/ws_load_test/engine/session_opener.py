@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.connection_factory import ConnectionFactory
     from ws_load_test.engine.disconnect_log import DisconnectLog
     from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.engine.sessions.session import Session
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
 
@@ -54,6 +55,10 @@ class OpeningPool(Protocol):
         """Connections whose TCP connection is open."""
         ...
 
+    def numbers_at_start(self) -> list[int]:
+        """Returns the numbers of the sessions that are to be there from the start."""
+        ...
+
     def new_connection(self, number: int) -> Connection:
         """Returns connection `number` of the run, about to be dialed."""
         ...
@@ -64,6 +69,10 @@ class OpeningPool(Protocol):
 
     def dial_failed(self, fault: Fault, count: int = 1, *, number: int | None = None) -> None:
         """Counts a fault that kept `count` sessions from opening."""
+        ...
+
+    def transport_closed(self, session: Session) -> None:
+        """The TCP connection of a session that was open is closed."""
         ...
 
     def never_opened(self, number: int, *, called_off: bool) -> None:
@@ -156,24 +165,25 @@ class SessionOpener:
     async def open_all(self) -> None:
         """Dials every session of the share, at the plan's rate or as fast as they open, until its time-out."""
         limit_ns = self._pool.plan.open_timeout_ns
-        total = self._pool.plan.connections_in(self._pool.share)
+        numbers = self._pool.numbers_at_start()
+        total = len(numbers)
         try:
             async with asyncio.timeout(None if limit_ns is None else limit_ns / NS_PER_S):
-                await self._open_all(total)
+                await self._open_all(numbers)
         except TimeoutError:
-            self._count_unopened(total)
+            self._count_unopened(numbers)
         if self._skipped:
             self._give_up(self._skipped, total)
 
-    async def _open_all(self, total: int) -> None:
-        pool, plan = self._pool, self._pool.plan
+    async def _open_all(self, numbers: list[int]) -> None:
+        pool, plan, total = self._pool, self._pool.plan, len(numbers)
         try:
             await self._dialer.resolve()
         except DialError as error:
             pool.tally.attempted += total
             pool.tally.failed += total
-            for position in range(total):
-                pool.not_dialed(pool.share.global_index(position))
+            for number in numbers:
+                pool.not_dialed(number)
             pool.dial_failed(error.fault, total)
             pool.finished.set()
             return
@@ -181,8 +191,7 @@ class SessionOpener:
             return
         from_ns = monotonic_ns()
         async with self._dialing() as dials:
-            for position in range(total):
-                number = pool.share.global_index(position)
+            for number in numbers:
                 rounds = self._rounds_of(number)
                 if plan.connect_rate_per_s is not None and not rounds.are_hopeless():
                     due_ns = from_ns + evenly_spaced_ns(number, plan.connect_rate_per_s)
@@ -228,11 +237,12 @@ class SessionOpener:
         )
         self._pool.dial_failed(Fault(FaultKind.NOT_DIALED, text=text), missing)
 
-    def _count_unopened(self, total: int) -> None:
+    def _count_unopened(self, numbers: list[int]) -> None:
         """Counts the sessions that were not open when the time of the opening was over."""
+        total = len(numbers)
         missing = total - self._begun - self._skipped
-        for position in range(total - missing, total):
-            self._pool.not_dialed(self._pool.share.global_index(position))
+        for number in numbers[total - missing :]:
+            self._pool.not_dialed(number)
         tally = self._pool.tally
         tally.attempted += missing
         tally.failed += missing
@@ -286,6 +296,10 @@ class SessionOpener:
             return False
         except asyncio.CancelledError:
             opened = connection in pool.connections or connection.ended
+            if opened:
+                # A loop that is cancelled while it opens a transport closes it, and does not report that.
+                connection.abort()
+                pool.transport_closed(connection)
             called_off = not opened
             self._cut_off += called_off
             raise

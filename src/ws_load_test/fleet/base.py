@@ -189,8 +189,8 @@ class Fleet(ABC):
         if not self.coordinator.ready:
             return
         self._started = True
-        # Where the number of connections follows a profile, the first is dialed when the load begins.
-        has_load = self.coordinator.opened or self.plan.connection_profile is not None
+        # Where the number of connections follows a profile, or all arrive, the first is dialed when the load begins.
+        has_load = self.coordinator.opened or self.plan.dials_under_load
         if has_load and not self.interrupted:
             connections = largest_size(self.plan.connections, self.plan.workers)
             wait_ns = self._start_after_ns() + connections * START_AFTER_NS_PER_CONNECTION

@@ -167,10 +167,11 @@ class RoleBuilder:
 
     def _reactions(self) -> list[DraftReaction]:
         found = [self._answer(group.questions, group.answers) for group in self._answers]
+        # Two kinds can have the same checks: what one tells apart by its form, a plan file may not.
         groups: dict[tuple[str, ...], list[Event]] = defaultdict(list)
         for event in self._events:
             if not event.is_sent and event.index not in self._taken:
-                groups[event.kind.key].append(event)
+                groups[event.kind.checks].append(event)
         for group in groups.values():
             kind = group[0].kind
             captures = {
@@ -178,7 +179,7 @@ class RoleBuilder:
             }
             sequence = sequence_of(group)
             found.append(DraftReaction(kind.label, kind.checks, len(group), captures=captures, sequence=sequence))
-        return found
+        return _in_order(found)
 
     def _answer(self, questions: list[Event], answers: list[Event]) -> DraftReaction:
         kind = questions[0].kind
@@ -189,6 +190,22 @@ class RoleBuilder:
         reaction.binary = answers[0].binary or answers[0].content.text is None
         reaction.remarks += template.remarks
         return reaction
+
+
+def _in_order(reactions: list[DraftReaction]) -> list[DraftReaction]:
+    """Returns reactions so that the ones with more checks come first, each with a name of its own."""
+    ordered = sorted(reactions, key=lambda one: -len(one.when))
+    found: list[DraftReaction] = []
+    for reaction in ordered:
+        if any(set(one.when) <= set(reaction.when) for one in found):
+            # What is answered takes the messages already.
+            continue
+        names, name = {one.name for one in found}, reaction.name
+        number = 2
+        while reaction.name in names:
+            reaction.name, number = f"{name}-{number}", number + 1
+        found.append(reaction)
+    return found
 
 
 def _place(exchange: Exchange) -> int:

@@ -1,4 +1,4 @@
-"""Which message of the target answers which of the client: by an id that both have, else by kinds and their order."""
+"""Exchanges: pairs of a message of the client and its answer, by an id of both, else by kinds and their order."""
 
 from __future__ import annotations
 

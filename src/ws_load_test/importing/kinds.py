@@ -127,7 +127,7 @@ class Kinds:
         return found
 
     def _second_names(self) -> dict[tuple[str, str], str]:
-        """Returns the key that tells messages apart whose first key has the same value."""
+        """Returns the second key of messages that differ although their first key has the same value."""
         groups = defaultdict(list)
         for content in self._contents:
             first = self._type_value(content)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ws_load_test.importing.values import is_uuid
+from ws_load_test.messages.fields import MessageNumber, RandomUuid, WallClockMs
 
 if TYPE_CHECKING:
     from ws_load_test.importing.events import Event
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MOST_SKEW_MS = 600_000
 """Difference from the capture's clock (10 min) up to which a number is a time: clocks of browsers are seldom worse."""
 EPOCH_MS_DIGITS = 13
+SEQ, UUID, NOW = MessageNumber.example, RandomUuid.example, WallClockMs.example
+"""Fields of counters, UUIDs and times."""
 _COUNTED = re.compile(r"(?P<head>(?:.*[^\d.])?)(?P<number>0|[1-9]\d{0,14})", re.DOTALL)
 _ID_NAME = re.compile(
     r"(?i)(?:^|_|-|[a-z](?=[A-Z]))(?:id|ids|seq|ref|rid|cid|nonce|receipt|ack|reqid|msgid|invocationid|requestid"
@@ -33,12 +36,12 @@ class OwnValue:
     start: int
     """Beginning of what the field replaces; before it stands what all values of this place have in common."""
     field: str
-    """``{seq}``, ``{uuid}`` or ``{now_ms}``."""
+    """Field in place of it: `SEQ`, `UUID` or `NOW`."""
 
     @property
     def is_id(self) -> bool:
         """True if a reply can repeat it."""
-        return self.field != "{now_ms}"
+        return self.field != NOW
 
 
 def is_id_name(name: str) -> bool:
@@ -60,9 +63,9 @@ def find_own_values(events: list[Event], secrets: Secrets, started_ns: int | Non
         for value in event.content.values:
             if event.is_sent and not secrets.occur_in(value.text):
                 if is_uuid(value.text) and value.text not in seen:
-                    found[event.index].append(OwnValue(value, value.start, "{uuid}"))
+                    found[event.index].append(OwnValue(value, value.start, UUID))
                 elif _is_time(value, event, started_ns):
-                    found[event.index].append(OwnValue(value, value.start, "{now_ms}"))
+                    found[event.index].append(OwnValue(value, value.start, NOW))
             seen.add(value.text)
     for index, own in _counters(sent, events, secrets):
         found[index].append(own)
@@ -99,7 +102,7 @@ def _counters(sent: list[Event], events: list[Event], secrets: Secrets) -> list[
         if not (_grows_by_one(in_order) or _is_echoed_id(slot, numbers, events)):
             continue
         for event, value in numbers.values():
-            found.append((event.index, OwnValue(value, value.start + len(head), "{seq}")))
+            found.append((event.index, OwnValue(value, value.start + len(head), SEQ)))
     return found
 
 

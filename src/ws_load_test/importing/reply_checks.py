@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ws_load_test.importing.exchanges import end_mark
-from ws_load_test.importing.own_values import OwnValue
+from ws_load_test.importing.own_values import NOW, UUID, OwnValue
 from ws_load_test.importing.places import check_of
 from ws_load_test.plan.correlation import parse_check
 
@@ -56,7 +56,7 @@ def _id_check(exchange: Exchange, fields: Mapping[int, str], hides: Callable[[st
     own, there = exchange.reply_id
     value = own.value if isinstance(own, OwnValue) else own
     written = fields.get(value.start, value.text)
-    if "{uuid}" in written or "{now_ms}" in written or hides(value.text):
+    if any(drawn in written for drawn in (UUID, NOW)) or hides(value.text):
         return []
     content = exchange.reply.content
     try:
@@ -80,7 +80,7 @@ def stream_checks(exchange: Exchange) -> tuple[str, str]:
 
 
 def expectations(reply: Event) -> tuple[str, ...]:
-    """Returns checks of what the reply says about success."""
+    """Returns checks of the values by which a reply reports success."""
     found = []
     for value in reply.content.values:
         wanted = _SUCCESS.get(value.name)

@@ -38,7 +38,7 @@ class Value:
     end: int
     """Its place, without quotes."""
     text: str
-    """As it stands there; escapes of JSON stay as they are."""
+    """Text between them, with the escapes of JSON that it has there."""
     name: str
     """Key, name of a header, or the number of its place in an array (``[3]``); empty for none."""
     path: str | None

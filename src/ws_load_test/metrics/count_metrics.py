@@ -193,7 +193,6 @@ class CountMetrics(MetricSet):
             needs_scenario=True,
             family="messages_unawaited",
             unit_name=MESSAGE,
-            csv=("unawaited",),
             report_label="unawaited",
         )
     )

@@ -44,6 +44,7 @@ class FanOutMetrics(CountMetrics):
             "Expected deliveries that came within the time-out.",
             percent_of=EXPECTED,
             condition="delivered",
+            per_host=True,
             family="deliveries",
             unit_name=DELIVERY,
             csv=("deliveries",),

@@ -45,21 +45,26 @@ class Family:
     """Meaning, in a sentence."""
     points: Sequence[Sample] = ()
     times: Histogram | None = None
-    """In ns; where it is a histogram."""
+    """In ns; where it is a histogram without labels."""
+    series: Sequence[tuple[Mapping[str, str], Histogram]] = ()
+    """Labels and times in ns; where it is a histogram for each of several labels."""
     unit: str = ""
     """``seconds``, ``bytes``, ``ratio``, or none."""
     unit_name: str = ""
     """Noun for one of what is counted (``message``), where there is no unit."""
 
+    def histograms(self) -> Sequence[tuple[Mapping[str, str], Histogram]]:
+        """Returns the histograms with their labels; none where it is no histogram."""
+        return self.series if self.times is None else (({}, self.times),)
+
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
         """Yields what Prometheus knows of it: a suffix of the name, labels, a value; times in seconds."""
-        times = self.times
-        if times is not None:
+        for labels, times in self.histograms():
             for bound, count in cumulative_counts(times):
-                yield "_bucket", {"le": repr(bound / 1e9)}, count
-            yield "_bucket", {"le": "+Inf"}, times.count
-            yield "_count", {}, times.count
-            yield "_sum", {}, times.sum / 1e9
+                yield "_bucket", {**labels, "le": repr(bound / 1e9)}, count
+            yield "_bucket", {**labels, "le": "+Inf"}, times.count
+            yield "_count", labels, times.count
+            yield "_sum", labels, times.sum / 1e9
         suffix = "_total" if self.kind == "counter" else ""
         for point in self.points:
             yield suffix, point.labels, point.value

@@ -39,6 +39,8 @@ Written = str | list[str] | bool
 """Value of an option on a command line: a text, several, or True for a flag."""
 UNKNOWN_FILE = "@FILE"
 """Place of a file with the contents of a message, whose name a plan does not have."""
+PLAN_FILE = "FILE"
+"""Place of the plan file with the roles of a scenario, which a recording has without the contents of messages."""
 _RATHER_SHORT = frozenset({"connections", "rate", "duration", "messages", "message", "header", "workers"})
 """Options that are written with their letter."""
 
@@ -55,6 +57,9 @@ def command_line(plan: Plan, *, with_workers: bool = True) -> str:
         del written["workers"]
     urls = written.pop("url")
     words = [PROGRAM, *(urls if isinstance(urls, list) else [str(urls)])]
+    if plan.scenario is not None:
+        # No option has what the roles do.
+        words += ["--plan", PLAN_FILE]
     for name, value in written.items():
         words += _words(name, value)
     return shlex.join(words)

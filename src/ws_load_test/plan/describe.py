@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.plan.fan_out import FanOut
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.scenario.model import Scenario
 
 Line = tuple[str, str]
 """A label and a phrase."""
@@ -25,11 +26,18 @@ def describe_plan(plan: Plan) -> list[Line]:
 
 def _load_lines(plan: Plan) -> Iterator[Line]:
     yield "connections", _connections(plan)
+    if plan.scenario is not None:
+        yield from _scenario_lines(plan, plan.scenario)
+        return
     yield "load", plan.load.describe()
     if plan.fan_out is not None:
         yield from _fan_out_lines(plan, plan.fan_out)
     yield "message", plan.message.describe()
     yield "replies", plan.correlation.describe()
+    yield from _limit_lines(plan)
+
+
+def _limit_lines(plan: Plan) -> Iterator[Line]:
     yield "length", _length(plan)
     reply, connect = format_duration(plan.timeout_ns), format_duration(plan.connect_timeout_ns)
     whole = "" if plan.open_timeout_ns is None else f", {format_duration(plan.open_timeout_ns)} to open all"
@@ -41,6 +49,23 @@ def _load_lines(plan: Plan) -> Iterator[Line]:
         yield "keep-alive", f"a ping on each connection every {format_duration(plan.ping_interval_ns)}"
     if plan.bind:
         yield "bind", f"{plan.bind[0]} and {len(plan.bind) - 1} more" if plan.bind[1:] else plan.bind[0]
+
+
+def _scenario_lines(plan: Plan, scenario: Scenario) -> Iterator[Line]:
+    roles = [f"{format_count(role.sessions)} {role.name}" for role in scenario.roles]
+    yield "roles", f"{', '.join(roles)} sessions"
+    if scenario.protocol:
+        yield "protocol", scenario.protocol
+    if len(scenario.rooms) > 1:
+        yield "rooms", format_count(len(scenario.rooms))
+    if scenario.audience:
+        words = f"to the {scenario.audience} sessions{' of the same room' if len(scenario.rooms) > 1 else ''}"
+        if scenario.recovery == "expected":
+            words += "; what was missed while away must come as well"
+        if scenario.timed is not None:
+            words += f"; those to {format_count(scenario.timed)} of them are timed"
+        yield "deliveries", words
+    yield from _limit_lines(plan)
 
 
 def _fan_out_lines(plan: Plan, fan_out: FanOut) -> Iterator[Line]:
@@ -62,7 +87,7 @@ def _fan_out_lines(plan: Plan, fan_out: FanOut) -> Iterator[Line]:
     audience = f"{fan_out.mean_audience:.3g}" if fan_out.mean_audience % 1 else format_count(fan_out.mean_audience)
     words = f"{at_most}{format_count(fan_out.deliveries_per_s(per_s))} a second expected, of each message {audience}"
     own = {"expected": "; its publisher receives it too", "excluded": "; its publisher must not receive it"}
-    words += own.get(fan_out.self_delivery, "") * fan_out.everyone
+    words += own.get(fan_out.self_delivery, "") * fan_out.reaches_publishers
     if fan_out.recovery == "expected":
         words += "; what was missed while away must come as well"
     yield "deliveries", f"{words}; recognized by {fan_out.marker}"

@@ -115,10 +115,20 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     @property
+    def has_deliveries(self) -> bool:
+        """True if some of the sessions receive what others publish: in a fan-out, or as the audience of a scenario."""
+        return self.fan_out is not None or (self.scenario is not None and bool(self.scenario.audience))
+
+    @property
     def may_reopen_sessions(self) -> bool:
         """True if new sessions can open during the load, so that a load without any session is not over."""
+        return self.replaces_sessions or self.dials_under_load
+
+    @property
+    def dials_under_load(self) -> bool:
+        """True if sessions are dialed for the first time during the load."""
         arrive = self.scenario is not None and self.scenario.has_arrivals
-        return self.replaces_sessions or arrive or self.connection_profile is not None
+        return arrive or self.connection_profile is not None
 
     @property
     def replaces_sessions(self) -> bool:

@@ -61,25 +61,25 @@ def why_unavailable(metric: ConditionMetric, plan: Plan) -> str:
 
 def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
     """Returns the reason why nothing would count what a metric is about; empty where something does."""
-    if lack := why_not_of_plan(metric, fan_out=plan.fan_out is not None):
+    if lack := why_not_of_plan(metric, fan_out=plan.has_deliveries):
         return lack
     if is_of_scenario(metric):
         return why_part_uncounted(metric, plan.scenario)
     spec = CONDITION_METRICS[metric.name]
     if spec.needs_scenario and plan.scenario is None:
         return "only a scenario sends messages to which no reply is awaited"
-    if plan.correlation.stream is None:
+    if plan.correlation.stream is None and not _has_streamed_steps(plan):
         if metric.name == "first":
             lack = "a message has one answer without --until, and no delivery without --subscribers"
-            return "" if plan.fan_out is not None else lack
+            return "" if plan.has_deliveries else lack
         if spec.needs_stream:
             return "an answer is one message without --until"
-    if plan.fan_out is not None and metric.name == "out_of_order":
+    if plan.has_deliveries and metric.name == "out_of_order":
         # That of deliveries is always known.
         return ""
     if spec.needs_ids and not plan.correlation.by_id:
         return "no reply has an id by which it would show; match them by their id with --match"
-    if metric.name != "faults":
+    if metric.name != "faults" or plan.scenario is not None:
         return ""
     # Other faults that cannot happen are none in truth; of replies that are not checked, nothing is known.
     correlation = plan.correlation
@@ -88,6 +88,11 @@ def why_uncounted(metric: ConditionMetric, plan: Plan) -> str:
         "check-failed:first-reply": "" if correlation.expect_first else "there is no --expect-first",
     }
     return lacks.get(metric.statistic, "")
+
+
+def _has_streamed_steps(plan: Plan) -> bool:
+    roles = () if plan.scenario is None else plan.scenario.roles
+    return any(step.until for role in roles for step in role.steps)
 
 
 def _lack_of_replies(metric: ConditionMetric, plan: Plan) -> str:

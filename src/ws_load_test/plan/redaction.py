@@ -34,7 +34,8 @@ _TELLING_NAME = (
 )
 _IN_PAYLOAD = re.compile(
     rf"""(?ix)
-    (?P<name> (?<![\w-]) ["']? [\w-]{{0,30}}? (?:{_TELLING_NAME}) [\w-]{{0,30}} ["']? \s{{0,8}} [:=] \s{{0,8}} )
+    (?P<field> \{{(?:env|my)\.[\w-]+:json\}} )
+    | (?P<name> (?<![\w-]) ["']? [\w-]{{0,30}}? (?:{_TELLING_NAME}) [\w-]{{0,30}} ["']? \s{{0,8}} [:=] \s{{0,8}} )
     (?P<value>
         "(?:[^"\\]|\\.)*"?
         | '[^']*'?
@@ -114,6 +115,9 @@ def public_payload(text: str) -> str:
     """
 
     def hide(found: re.Match[str]) -> str:
+        if found["field"] is not None:
+            # The name of a secret is none.
+            return found["field"]
         name, value = found["name"], found["value"]
         if name is None:
             return REDACTED

@@ -101,6 +101,10 @@ class Certificates:
         return self_signed(*(hosts or self.LOCAL))
 
 
+_COLLECT_AFTER_S = 0.03
+"""Seconds that resources have to be released before garbage is collected, which takes 0.1 s of a large program."""
+
+
 @contextlib.contextmanager
 def leaks(grace_s: float = 1.0) -> Iterator[None]:
     """Checks that a block leaves no resources behind.
@@ -116,12 +120,14 @@ def leaks(grace_s: float = 1.0) -> Iterator[None]:
     """
     before = _held()
     yield
-    until = time.monotonic() + grace_s
+    began = time.monotonic()
     while left := _held_since(before):
-        if time.monotonic() > until:
+        waited_s = time.monotonic() - began
+        if waited_s > grace_s:
             raise AssertionError(f"left behind: {', '.join(sorted(left))}")
-        gc.collect()  # a transport in a reference cycle is closed by the collector
-        time.sleep(0.01)
+        if waited_s > min(_COLLECT_AFTER_S, grace_s / 2):
+            gc.collect()  # a transport in a reference cycle is closed by the collector
+        time.sleep(0.002)
 
 
 def _held_since(before: dict[str, str]) -> list[str]:

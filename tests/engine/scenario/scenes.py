@@ -7,7 +7,10 @@ from unittest import mock
 import msgspec
 from fakes import FakeOwner, FakeSocket
 
+from engine.fan_out.in_process import InProcessFleet
 from ws_load_test import make_plan
+from ws_load_test.analysis.aggregate import aggregate
+from ws_load_test.api import Run
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.scenario import alarms, exchange, iterations, player, reactions
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
@@ -127,11 +130,11 @@ class FakeWorker(FakeOwner):
 
     # The keeper's part.
 
-    def retire(self, connection, *, replace):
+    def retire(self, connection, *, replace, code):
         self.retired.append((connection.number, replace))
         connection.sender.stop_sending()
         if not connection.sender.in_flight:
-            connection.close()
+            connection.close(code=code)
 
     def end_session(self, connection, fault):
         connection.close(fault)
@@ -215,6 +218,12 @@ class FakeWorker(FakeOwner):
         self.tally = Tally()
         self.samples.tally = self.tally
         return self.collected
+
+
+async def measured(plan):
+    """Runs a plan with its workers in this loop. Returns the result and the tally of the whole run."""
+    result = await Run(plan, make_fleet=InProcessFleet).execute()
+    return result, aggregate([result.recording]).tally
 
 
 @contextlib.contextmanager

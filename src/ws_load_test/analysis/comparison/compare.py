@@ -29,6 +29,7 @@ from ws_load_test.analysis.comparison.metrics import (
     ComparedMetric,
     Difference,
     Verdict,
+    step_metrics,
 )
 from ws_load_test.analysis.comparison.samples import ResamplingUnit, Variant
 from ws_load_test.analysis.data_quality import too_few_in_tail
@@ -144,8 +145,11 @@ def compare(
         new: Variant whose changes are reported.
         confidence: Probability that no metric is reported as different if none is; between 0.5 and 1.
         paired: True if unit k of one variant was measured right before or after unit k of the other.
-        metrics: Metrics to compare; the fewer they are, the narrower their intervals at the same confidence.
+        metrics: Metrics to compare; the fewer they are, the narrower their intervals at the same confidence. All of
+            them are compared with those of each step of a scenario.
     """
+    if metrics == METRICS:
+        metrics = (*METRICS, *step_metrics(base.total, new.total))
     compared, left_out = [], []
     doubted = [variant.name for variant in (base, new) if variant.pairing_is_doubted]
     doubt = f"replies of {join_and(doubted)} are perhaps not those of their messages" if doubted else None
@@ -174,6 +178,7 @@ _NO_TIMES = {
     "first": "{} has no times of first messages",
     "delivery": "{} has no deliveries",
     "last": "{} has no publish whose last delivery was followed",
+    "step": "{} has no times of step {}",
 }
 """Reasons why there are no times, by what they are of."""
 _SLOWER = {"delivery": "deliveries", "last": "publishes"}
@@ -193,6 +198,9 @@ def _why_left_out(metric: ComparedMetric, base: Variant, new: Variant) -> str | 
     if metric.of == "connect" and not (base.unit_is_recording and new.unit_is_recording):
         # Each recording opened its connections once, so the variation of connect times is unknown.
         return ""
+    if metric.of == "step" and any(_is_mostly_outside(metric, variant) for variant in (base, new)):
+        # Most of a step that a session takes once comes before the load, in no block.
+        return ""
     if metric.is_optional and not any(metric.times(total).count for total in totals):
         # An answer is one message on both sides, or nothing was answered, which other metrics report.
         return ""
@@ -208,10 +216,15 @@ def _why_left_out(metric: ComparedMetric, base: Variant, new: Variant) -> str | 
     for variant in (base, new):
         count = metric.times(variant.total).count
         if not count:
-            return _NO_TIMES[metric.of].format(variant.name)
+            return _NO_TIMES[metric.of].format(variant.name, metric.step)
         if metric.percentile and too_few_in_tail(metric.percentile, count):
             return "" if metric.of == "connect" else f"too few {_SLOWER.get(metric.of, 'replies')} were slower"
     return None
+
+
+def _is_mostly_outside(metric: ComparedMetric, variant: Variant) -> bool:
+    """Returns True if a variant that is cut into blocks has more than half of the times in none of them."""
+    return metric.times(variant.outside_units).count * 2 > metric.times(variant.total).count
 
 
 def _why_inconclusive(base: Variant, new: Variant, *, paired: bool) -> str | None:
@@ -362,7 +375,7 @@ class _Comparer:
         return deviations
 
     def _matrices_of(self, metric: ComparedMetric) -> list[BucketMatrix]:
-        key = metric.of
+        key = metric.source
         if key not in self._matrices:
             self._matrices[key] = [
                 BucketMatrix([metric.times(unit) for unit in variant.units]) for variant in self.variants

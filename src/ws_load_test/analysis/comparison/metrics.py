@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from ws_load_test.common.units import quoted
+from ws_load_test.metrics.scenario_metrics import split_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.histogram import Histogram
 
 
-Source = Literal["response", "connect", "first", "delivery", "last"]
-"""Fields of a `ResamplingUnit` with times."""
+Source = Literal["response", "connect", "first", "delivery", "last", "step"]
+"""Fields of a `ResamplingUnit` with times, or one of its steps."""
+STEP_PERCENTILES = ("50", "99")
+"""Percentiles of each step that are compared unless others are named: each more metric makes all intervals wider."""
 
 
 class Verdict(StrEnum):
@@ -46,6 +51,8 @@ class ComparedMetric:
     first message that a message causes, which only streams and fan-outs have; deliveries, and the last delivery of each
     publish, which only fan-outs have."""
     more_is_better: bool = False
+    step: str = ""
+    """Name of a step of a scenario, in all roles that have it, or ROLE/NAME; empty: it is of no step."""
 
     @property
     def word(self) -> str:
@@ -54,8 +61,15 @@ class ComparedMetric:
 
     def times(self, unit: ResamplingUnit) -> Histogram:
         """Returns the times that the metric is computed from."""
+        if self.of == "step":
+            return unit.times_of_step(self.step)
         times: Histogram = getattr(unit, self.of)
         return times
+
+    @property
+    def source(self) -> str:
+        """Key of the times that it is computed from: metrics of one key share them."""
+        return f"step {self.step}" if self.step else self.of
 
     def share(self, unit: ResamplingUnit) -> tuple[int, int]:
         """Returns the count of a share, and the whole that it is a share of."""
@@ -64,7 +78,7 @@ class ComparedMetric:
     @property
     def is_optional(self) -> bool:
         """True where only streams or fan-outs have it, so that a report need not mention that it is absent."""
-        return self.of in {"first", "delivery", "last"}
+        return self.of in {"first", "delivery", "last", "step"}
 
 
 METRICS = (
@@ -80,7 +94,29 @@ METRICS = (
 )
 
 
+def step_metric(step: str, percentile: str) -> ComparedMetric:
+    """Returns the metric of a step's response time."""
+    return ComparedMetric(
+        f"steps.{step}.p{percentile}", f"{step} p{percentile}", "ns", percentile, of="step", step=step
+    )
+
+
+def step_metrics(*units: ResamplingUnit) -> tuple[ComparedMetric, ...]:
+    """Returns the metrics of the steps that were timed: by their name alone, where one role has it."""
+    keys = list(dict.fromkeys(key for unit in units for key, times in unit.steps.items() if times.count))
+    names = Counter(split_key(key)[1] for key in keys)
+    shown = [key if names[split_key(key)[1]] > 1 else split_key(key)[1] for key in keys]
+    return tuple(step_metric(step, percentile) for step in shown for percentile in STEP_PERCENTILES)
+
+
+def _named_step(name: str) -> ComparedMetric | None:
+    """Returns the metric that ``steps.NAME.p99`` is; None where it is none of a step."""
+    found = _STEP.fullmatch(name)
+    return None if found is None or float(found[2]) > 100 else step_metric(found[1], found[2])
+
+
 METRIC_NAMES = tuple(metric.name for metric in METRICS)
+_STEP = re.compile(r"steps\.([^.]+)\.p(\d{1,3}(?:\.\d{1,4})?)", re.ASCII)
 INFORMAL = "p10"
 """Metric that a verdict over all never rests on alone: a fast tenth of the replies matters to few users."""
 
@@ -92,12 +128,13 @@ def metrics_named(names: Sequence[str]) -> tuple[ComparedMetric, ...]:
         ValueError: There is no such metric.
     """
     wanted = [name.strip() for one in names for name in one.split(",")]
+    steps = [metric for name in wanted if (metric := _named_step(name)) is not None]
     for name in wanted:
-        if name not in METRIC_NAMES:
+        if name not in METRIC_NAMES and _named_step(name) is None:
             near = difflib.get_close_matches(name, METRIC_NAMES, n=1)
             meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(METRIC_NAMES)}"
             raise ValueError(f"{quoted(name)} is not compared; {meant}")
-    return tuple(metric for metric in METRICS if metric.name in wanted or not wanted)
+    return (*(metric for metric in METRICS if metric.name in wanted or not wanted), *dict.fromkeys(steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ws_load_test.analysis.condition_scope import errors_of
 from ws_load_test.analysis.data_quality import pairing_is_doubted
 from ws_load_test.analysis.findings import RunData, awaits_replies
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.scenario_metrics import names_part
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -63,14 +64,26 @@ class ResamplingUnit:
     """Expected deliveries that did not come although the session was there."""
     expected: int = 0
     """Deliveries that had to come."""
+    steps: dict[str, Histogram] = field(default_factory=dict)
+    """Response times of each step of a scenario in ns, by its key."""
 
     @property
     def received(self) -> int:
         """Replies and timed deliveries."""
         return self.response.count + self.delivery.count
 
+    def times_of_step(self, name: str) -> Histogram:
+        """Returns the response times of a step, in all roles that have it."""
+        times = Histogram()
+        for key, one in self.steps.items():
+            if names_part(name, key):
+                times.merge(one)
+        return times
+
     def merge(self, other: ResamplingUnit) -> None:
         """Adds another unit to this one, exactly."""
+        for key, times in other.steps.items():
+            self.steps.setdefault(key, Histogram()).merge(times)
         self.response.merge(other.response)
         self.connect.merge(other.connect)
         self.first.merge(other.first)
@@ -193,6 +206,7 @@ def _read(recording: Recording) -> tuple[ResamplingUnit, list[ResamplingUnit]]:
             tally.last_time_ns,
             tally.deliveries_missing,
             tally.deliveries_expected,
+            _step_times(interval),
         )
         if interval.phase == "measured":
             measured.append(unit)
@@ -213,6 +227,16 @@ def _tally(interval: Interval) -> Tally:
         if name in _DECODED_FIELDS or not isinstance(data, dict)
     }
     return Tally.from_record(fields)
+
+
+def _step_times(interval: Interval) -> dict[str, Histogram]:
+    """Returns the response times of each step that was answered; nothing else of steps is decoded."""
+    steps = interval.encoded_tally.get("steps", {})
+    return {
+        key: Histogram.from_record(step["response_time_ns"])
+        for key, step in steps.items()
+        if "response_time_ns" in step
+    }
 
 
 def _without_fragments(intervals: list[ResamplingUnit]) -> list[ResamplingUnit]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ws_load_test.engine.scenario.texts import place_reader
 from ws_load_test.metrics.scenario_metrics import part_key
-from ws_load_test.plan.correlation import DEFAULT_STALL_NS, number_reader
+from ws_load_test.plan.correlation import number_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,25 +26,39 @@ if TYPE_CHECKING:
     """Name and test of each check."""
 
 
-class BeforePublish(Protocol):
-    """Preparation of a message that other sessions receive, right before it is rendered."""
+class Publishing(Protocol):
+    """Publishers of the messages that other sessions receive."""
 
-    def __call__(self, speaker: Speaker, due_ns: int) -> None:
+    def prepare(self, speaker: Speaker, due_ns: int) -> None:
         """Sets the fields of the message that is due at an instant, which leaves next."""
         ...
+
+    def confirm(self, speaker: Speaker) -> None:
+        """Takes note that the message has left."""
+        ...
+
+
+class StepTimes(NamedTuple):
+    """Bounds of the times of all steps, as far as a step has none of its own."""
+
+    timeout_ns: int
+    """Longest time until a step is complete."""
+    stall_ns: int
+    """Longest gap between two messages of an answer that is no stall."""
 
 
 class CompiledStep:
     """A step of one role."""
 
     __slots__ = (
-        "before_publish",
         "captures",
         "close",
         "completes",
         "expect",
+        "is_delivered",
         "name",
         "outgoing",
+        "publishing",
         "role",
         "row",
         "stream",
@@ -54,7 +68,7 @@ class CompiledStep:
         "weight",
     )
 
-    def __init__(self, role: str, step: Step, texts: Texts, row: StepRow, timeout_ns: int, *, to_totals: bool) -> None:
+    def __init__(self, role: str, step: Step, texts: Texts, row: StepRow, times: StepTimes, *, to_totals: bool) -> None:
         """Compiles a step.
 
         Args:
@@ -62,7 +76,7 @@ class CompiledStep:
             step: The step of the plan.
             texts: Compiler of its texts.
             row: Its counts.
-            timeout_ns: Time-out of the plan, where the step has none of its own.
+            times: Bounds of the plan, where the step has none of its own.
             to_totals: Its messages are part of the load, and counted in the run's totals as well.
         """
         self.role = role
@@ -70,7 +84,7 @@ class CompiledStep:
         self.row = row
         self.wait = step.wait
         self.outgoing: Outgoing | None = None if step.send is None else texts.outgoing(step.send)
-        self.timeout_ns = step.timeout_ns or timeout_ns
+        self.timeout_ns = step.timeout_ns or times.timeout_ns
         self.weight = step.weight
         self.close = step.close
         self.completes: Test | None = None
@@ -78,15 +92,17 @@ class CompiledStep:
         self.stream: StepStream | None = None
         """Rules of its answer, where it is many messages."""
         if step.until:
-            self.stream = StepStream(step, texts)
+            self.stream = StepStream(step, texts, times.stall_ns)
             self.completes = self.stream.is_last
         elif step.awaits:
             self.completes = texts.all_of(step.awaits)
         self.captures = compile_captures(step.captures)
         self.expect: Expectations = tuple((str(check), texts.test(check)) for check in step.expect)
         self.to_totals = to_totals and step.send is not None
-        self.before_publish: BeforePublish | None = None
-        """Called before its message is rendered; None: no session receives it."""
+        self.is_delivered = bool(step.deliver_to)
+        """Other sessions receive its message."""
+        self.publishing: Publishing | None = None
+        """Publishers of its message; None: no session receives it."""
 
     def draw_wait_ns(self, random: Random) -> int:
         """Returns the time before it, in ns."""
@@ -110,7 +126,7 @@ class StepStream:
 
     __slots__ = ("belongs", "is_first", "is_last", "read_count", "stall_ns")
 
-    def __init__(self, step: Step, texts: Texts) -> None:
+    def __init__(self, step: Step, texts: Texts, stall_ns: int) -> None:
         last = texts.any_of(step.until)
         self.belongs: Test | None = texts.all_of(step.awaits) if step.awaits else None
         """Test of all messages of the answer; None: they need not have anything in common."""
@@ -118,7 +134,7 @@ class StepStream:
         """Test of the message that completes the step."""
         self.is_first: Test | None = texts.any_of(step.first) if step.first else None
         """Test of the message that counts as the first; None: the first that comes."""
-        self.stall_ns = DEFAULT_STALL_NS
+        self.stall_ns = stall_ns
         """Longest gap that is no stall."""
         self.read_count: NumberReader | None = number_reader(step.count) if step.count else None
         """Reads a number in the last message; None: there is none to read."""
@@ -185,7 +201,7 @@ class CompiledRole:
     """A role, as all of its sessions on a worker share it."""
 
     def __init__(
-        self, role: Role, texts: Texts, rows: ScenarioRows, timeout_ns: int, *, first_number: int, rooms: Sequence[str]
+        self, role: Role, texts: Texts, rows: ScenarioRows, times: StepTimes, *, first_number: int, rooms: Sequence[str]
     ) -> None:
         """Compiles a role.
 
@@ -193,7 +209,7 @@ class CompiledRole:
             role: The role of the plan.
             texts: Compiler of its texts.
             rows: Counts of the worker.
-            timeout_ns: Time-out of steps that have none of their own.
+            times: Bounds of steps that have none of their own.
             first_number: Number of the role's first session.
             rooms: Names of all rooms.
         """
@@ -204,7 +220,7 @@ class CompiledRole:
 
         def compiled(step: Step, *, always: bool = False, to_totals: bool = False) -> CompiledStep:
             row = rows.step(role.name, step.name, always=always)
-            return CompiledStep(role.name, step, texts, row, timeout_ns, to_totals=to_totals)
+            return CompiledStep(role.name, step, texts, row, times, to_totals=to_totals)
 
         self.open = in_choices([compiled(step, always=True) for step in role.open])
         self.steps = in_choices([compiled(step, to_totals=True) for step in role.steps])
@@ -219,6 +235,14 @@ class CompiledRole:
         )
         self.pauses = any(entry.pauses for entry in self.steps)
         """True if an iteration takes time, whatever is chosen."""
+        self.only_receives = not (self.steps or self.timers or self.reactions)
+        """True if a session that is ready needs to look at no message."""
+
+    def publish_by(self, publishing: Publishing) -> None:
+        """Makes the steps whose messages others receive publish them."""
+        for step in self.all_steps():
+            if step.is_delivered:
+                step.publishing = publishing
 
     def all_steps(self) -> list[CompiledStep]:
         """Returns every step, those of timers included."""

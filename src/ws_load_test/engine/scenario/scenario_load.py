@@ -1,29 +1,36 @@
 """Load of a scenario: the players of one worker, and what they share.
 
-Each session goes through the steps of its role by itself; there is nothing to deal but iterations on a schedule, of
-which each worker has the share of its sessions (`iterations`), and sessions that arrive (`arrivals`). So the load is
-not shared anew while it goes on.
+Each session goes through the steps of its role by itself. Of iterations on a schedule (`iterations`), and of sessions
+that arrive (`arrivals`), each worker has the share of its sessions; the load is not dealt anew while it goes on.
 """
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, cast
 
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.engine.fan_out.deliveries import SubscriberConnection
 from ws_load_test.engine.scenario.alarms import Alarms
-from ws_load_test.engine.scenario.compiled import CompiledRole
+from ws_load_test.engine.scenario.arrivals import RoleArrivals
+from ws_load_test.engine.scenario.audience_player import AudiencePlayer, RolePublishers
+from ws_load_test.engine.scenario.compiled import CompiledRole, StepTimes
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
+from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
+from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
@@ -45,7 +52,7 @@ class SessionKeeper(Protocol):
         """Closes a session for a fault of the target's."""
         ...
 
-    def retire(self, connection: Connection, *, replace: bool) -> None:
+    def retire(self, connection: Connection, *, replace: bool, code: int) -> None:
         """Closes a session as soon as it is idle; with `replace`, another takes its place."""
         ...
 
@@ -68,6 +75,8 @@ class ScenarioLoad:
         self.random = Random(f"scenario {share.index} of {share.count}")  # noqa: S311 - load, not secrets
         self.rows = ScenarioRows()
         self.next_number: Callable[[], int] = share.numbers().__next__
+        self.audience: Audience | None = None
+        """Subscribers and publishers; None where no session receives what others send."""
         self.roles: tuple[CompiledRole, ...] = ()
         self.longest_end_ns = 0
         """Time that sessions can take from the end of the load to their close."""
@@ -77,6 +86,8 @@ class ScenarioLoad:
         self._row_of: Callable[[int], Row] = lambda _: ()
         self._schedules: dict[str, IterationSchedule] = {}
         """Iterations of the roles that have a rate, by the role's name."""
+        self._arrivals: dict[str, RoleArrivals] = {}
+        """Arrivals of the roles that have a rate of them, by the role's name."""
         self._started_ns = 0
         self._waiting: set[int] = set()
         """Numbers of the sessions that were there at the start, and have not begun."""
@@ -109,7 +120,7 @@ class ScenarioLoad:
                 role,
                 texts,
                 self.rows,
-                plan.timeout_ns,
+                StepTimes(plan.timeout_ns, self._scenario.stall_ns),
                 first_number=self._scenario.first_number(role.name),
                 rooms=self._scenario.rooms,
             )
@@ -117,8 +128,26 @@ class ScenarioLoad:
         )
         self.longest_end_ns = max(role.longest_end_ns for role in self.roles)
         for role in self.roles:
-            if role.plan.rate_per_s is not None:
-                self._schedules[role.name] = IterationSchedule(role, self._share, self, plan.timeout_ns)
+            self._schedule(role)
+
+    def _schedule(self, role: CompiledRole) -> None:
+        """Makes the schedules of a role: of its iterations, and of its arrivals."""
+        plan, share = role.plan, self._share
+        weights = sessions_by_worker(role.first_number, plan.sessions, share.count)
+        if plan.rate_per_s is not None:
+            schedule = RoleSchedule(plan.rate_per_s, weights, share.index)
+            self._schedules[role.name] = IterationSchedule(role.name, schedule, self, self._plan.timeout_ns)
+        if plan.arrive_per_s is not None:
+            schedule = RoleSchedule(plan.arrive_per_s, weights, share.index, plan.arrivals, plan.seed)
+            before = share.size(role.first_number)
+            numbers = [share.global_index(before + place) for place in range(weights[share.index])]
+            self._arrivals[role.name] = RoleArrivals(role.name, schedule, numbers, self)
+
+    def publish_to(self, audience: Audience) -> None:
+        """Has messages that others receive delivered to an audience."""
+        self.audience = audience
+        for role in self.roles:
+            role.publish_by(RolePublishers(audience))
 
     @property
     def has_arrivals(self) -> bool:
@@ -134,17 +163,52 @@ class ScenarioLoad:
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
         number = connection.number
-        return Player(self, self.role_of(number), connection, self._row_of(number))
+        role, row = self.role_of(number), self._row_of(number)
+        if self.audience is None:
+            return Player(self, role, connection, row)
+        assert isinstance(connection, SubscriberConnection)
+        return AudiencePlayer(self, role, connection, row, self.audience.recipient(connection))
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""
         return self.player(connection)
 
+    def opens_at_start(self, number: int) -> bool:
+        """Returns True for a session that is there from the start; others arrive."""
+        return self.role_of(number).plan.arrive_per_s is None
+
+    async def arrive(self, dial: Callable[[int], Awaitable[bool]], start_ns: int, end_ns: int) -> None:
+        """Dials the sessions that arrive, until it is cancelled."""
+        if not self._arrivals:
+            return
+        try:
+            async with asyncio.TaskGroup() as dials:
+                try:
+                    for arrivals in self._arrivals.values():
+                        arrivals.begin(dials, dial, start_ns, end_ns)
+                    await asyncio.Event().wait()
+                finally:
+                    # Before the group ends its tasks: nothing is dialed meanwhile.
+                    for arrivals in self._arrivals.values():
+                        arrivals.end(min(monotonic_ns(), end_ns))
+        finally:
+            for arrivals in self._arrivals.values():
+                arrivals.drop_undialed()
+
     def dialing(self, number: int) -> None:
         """Takes note that a session is dialed."""
-        tally = self.rows.role(self.role_of(number).name)
-        tally.sessions_due += 1
+        role = self.role_of(number).name
+        tally = self.rows.role(role)
+        # One that arrives was due before.
+        if role not in self._arrivals or not self._arrivals[role].take_due(number):
+            tally.sessions_due += 1
         tally.sessions_begun += 1
+
+    def release(self, number: int) -> None:
+        """Takes note that a session is over, and is not dialed again."""
+        arrivals = self._arrivals.get(self.role_of(number).name)
+        if arrivals is not None:
+            arrivals.release(number)
 
     def never_opened(self, number: int, *, called_off: bool) -> None:
         """Takes note that a dial has failed, or that the end of the run has called it off."""
@@ -162,10 +226,15 @@ class ScenarioLoad:
         else:
             tally.failed_at[player.place] += 1
 
-    def retire(self, player: Player) -> None:
+    def leaving(self, player: Player) -> None:
+        """Takes note that a session goes through `leave`: it need not receive any more what others publish."""
+        if self.audience is not None:
+            self.audience.left(player.connection.number, by_target=False)
+
+    def retire(self, player: Player, code: int = NORMAL_CLOSURE) -> None:
         """Lets a session end on purpose, and another take its place where its role asks for it."""
         if self.keeper is not None:
-            self.keeper.retire(player.connection, replace=player.role.plan.replaces_sessions)
+            self.keeper.retire(player.connection, replace=player.role.plan.replaces_sessions, code=code)
 
     def end_failed(self, player: Player, fault: Fault) -> None:
         """Ends a session that has failed."""
@@ -233,19 +302,27 @@ class ScenarioLoad:
             tally.iteration_time_ns.record(max(0, done_ns - due_ns))
 
     def end(self, now_ns: int) -> int:
-        """Lets every session end its step in flight, and leave. Returns 0: there is no limit that left anything."""
+        """Lets every session end its step in flight. Returns 0: there is no limit that left anything."""
         self.exhausted = True
         for schedule in self._schedules.values():
             schedule.end(now_ns)
         if self.keeper is not None:
             for connection in list(self.keeper.connections):
-                connection.sender.stop_sending()
+                cast("Player", connection.sender).finish()
         return 0
+
+    def leave(self) -> None:
+        """Lets every session go through `leave`."""
+        if self.keeper is not None:
+            for connection in list(self.keeper.connections):
+                connection.sender.stop_sending()
 
     def give_up(self) -> None:
         """Counts all iterations of the schedules that are left as due, and drops them."""
         for schedule in self._schedules.values():
             schedule.give_up()
+        for arrivals in self._arrivals.values():
+            arrivals.give_up()
 
     def close(self) -> None:
         """Rings no more alarms."""

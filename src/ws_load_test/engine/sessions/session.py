@@ -171,7 +171,9 @@ class Session(DialedSession):
     def _queue(self, data: bytes | memoryview) -> None:
         if self._latest_ping is not None:
             self._queued_since_bytes += len(data)
-        self._transport.write(data)
+        # A transport that has met the end of the stream takes nothing more, and reports that a turn of the loop later.
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def answer_ping(self, payload: bytes) -> None:
         """Sends a pong or, while the target does not read, only that of its latest ping (RFC 6455, section 5.5.3)."""

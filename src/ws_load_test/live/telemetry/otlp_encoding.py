@@ -75,7 +75,7 @@ class OtlpEncoder:
             self._metric(family, snapshot.at_ns)
             for family in snapshot.families
             # Its labels are in the resource.
-            if family.name != "run_info" and (family.points or family.times is not None)
+            if family.name != "run_info" and (family.points or family.histograms())
         ]
         scope = ScopeMetrics(self._scope, metrics, "")
         return MetricsData([ResourceMetrics(self._resource, [scope], "")])
@@ -87,11 +87,14 @@ class OtlpEncoder:
 
     def _data(self, family: Family, at_ns: int) -> Any:
         instants: dict[str, Any] = {"start_time_unix_nano": self._started_ns, "time_unix_nano": at_ns}
-        if family.times is not None:
-            extremes = {"count": family.times.count, **_seconds(family.times)}
+        if family.kind == "histogram":
+            parts = [
+                (times, {"attributes": dict(labels), "count": times.count, **_seconds(times), **instants})
+                for labels, times in family.histograms()
+            ]
             if self._exponential:
-                return ExponentialHistogram([_exponential(family.times, {**instants, **extremes})], _CUMULATIVE)
-            return ExplicitHistogram([_explicit(family.times, {**instants, **extremes})], _CUMULATIVE)
+                return ExponentialHistogram([_exponential(*part) for part in parts], _CUMULATIVE)
+            return ExplicitHistogram([_explicit(*part) for part in parts], _CUMULATIVE)
         points = [NumberDataPoint(dict(point.labels), value=point.value, **instants) for point in family.points]
         return Gauge(points) if family.kind == "gauge" else Sum(points, _CUMULATIVE, is_monotonic=True)
 
@@ -106,7 +109,7 @@ def _explicit(times: Histogram, fields: dict[str, Any]) -> HistogramDataPoint:
     reached = [count for _, count in cumulative_counts(times)]
     counts = [later - earlier for earlier, later in zip([0, *reached], [*reached, times.count], strict=True)]
     bounds = [bound / 1e9 for bound in BOUNDS_NS]
-    return HistogramDataPoint(attributes={}, bucket_counts=counts, explicit_bounds=bounds, **fields)
+    return HistogramDataPoint(bucket_counts=counts, explicit_bounds=bounds, **{"attributes": {}, **fields})
 
 
 def _exponential(times: Histogram, fields: dict[str, Any]) -> ExponentialHistogramDataPoint:
@@ -123,13 +126,12 @@ def _exponential(times: Histogram, fields: dict[str, Any]) -> ExponentialHistogr
         counts = _bucket_counts(values, scale)
     first, last = (min(counts), max(counts)) if counts else (0, -1)
     return ExponentialHistogramDataPoint(
-        attributes={},
         scale=scale,
         zero_count=sum(count for ns, count in values if ns == 0),
         positive=Buckets(first, [counts.get(index, 0) for index in range(first, last + 1)]),
         negative=Buckets(0, []),
         flags=0,
-        **fields,
+        **{"attributes": {}, **fields},
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.metrics import metric_families
 from ws_load_test.metrics.recording import PHASES
+from ws_load_test.metrics.scenario_families import scenario_families
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class RunMetrics:
         yield from metric_families.throughput(total.answered_in_window * 1e9 / measured_ns if measured_ns else None)
         yield from _interval_rates(interval, latest)
         yield from metric_families.histogram_families(total)
+        yield from scenario_families(total)
         yield metric_families.workers(self._workers)
 
 

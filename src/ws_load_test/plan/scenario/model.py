@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from ws_load_test.plan.correlation import DEFAULT_STALL_NS, Check
-from ws_load_test.plan.fan_out import Recovery, SelfDelivery
+from ws_load_test.plan.fan_out import FanOut, Recovery, RoleSessions, SelfDelivery, SessionRange
 from ws_load_test.plan.ranges import Connections, Duration, PerSecond, PositiveCount, PositiveDuration, Seed
 from ws_load_test.plan.scenario.wait_time import WaitTime
 from ws_load_test.plan.schedule import Arrivals
@@ -40,6 +40,7 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value that a session takes out of a message and keeps for ``{my.NAME}``."""
 
     name: str
+    """Name of the value in fields."""
     place: str
     """Place in the message: ``json:PATH`` or ``regex:PATTERN``, of which the first group is the value."""
 
@@ -112,13 +113,16 @@ class Timer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A step that a session takes every so often, from its opening to its end, beside its other steps."""
 
     every_ns: PositiveDuration
+    """Time from one to the next."""
     step: Step
+    """Step that is taken; it neither waits nor closes."""
 
 
 class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sessions that behave alike; what ``like`` took from another role is in place."""
 
     name: str
+    """Name of the role."""
     sessions: Connections
     """Sessions at the same time; where sessions arrive, the most of them (``at-most``)."""
     arrive_per_s: PerSecond | None = None
@@ -134,10 +138,15 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate_per_s: PerSecond | None = None
     """Iterations that fall due a second, over all sessions of the role; None: each follows the one before."""
     open: tuple[Step, ...] = ()
+    """Steps that each session takes once, before all others."""
     steps: tuple[Step, ...] = ()
+    """Steps that each session takes again and again."""
     leave: tuple[Step, ...] = ()
+    """Steps that each session takes once, before it is closed."""
     reactions: tuple[Reaction, ...] = ()
+    """Reactions to messages that complete no step, in the order in which they are tried."""
     timers: tuple[Timer, ...] = ()
+    """Steps that each session takes every so often."""
     python: str = ""
     """Coroutine that the sessions run instead of steps: ``game.py:player``; empty: none."""
 
@@ -161,6 +170,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     roles: Annotated[tuple[Role, ...], msgspec.Meta(min_length=1)]
+    """Roles, in the order of the plan file."""
     protocol: str = ""
     """Name of the preset that its first steps and reactions come from; empty: none."""
     rooms: tuple[str, ...] = ()
@@ -176,6 +186,33 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def audience(self) -> str:
         """Name of the role whose sessions receive what others publish; empty without one."""
         return next((name for role in self.roles for name in sorted(role.publishes_to)), "")
+
+    @property
+    def fan_out(self) -> FanOut | None:
+        """Publishers and subscribers as the accounting of deliveries has them; None without an audience."""
+        if not self.audience:
+            return None
+
+        def sessions_of(role: Role) -> SessionRange:
+            return SessionRange(self.first_number(role.name), role.sessions)
+
+        audience = next(role for role in self.roles if role.name == self.audience)
+        publishing = [role for role in self.roles if role.publishes_to]
+        return FanOut(
+            publishers=sum(role.sessions for role in publishing),
+            subscribers=audience.sessions,
+            rooms=self.rooms or ("0",),
+            self_delivery=self.self_delivery,
+            recovery=self.recovery,
+            timed=self.timed,
+            by_role=RoleSessions(self.sessions, sessions_of(audience), tuple(map(sessions_of, publishing))),
+        )
+
+    @property
+    def self_delivery(self) -> SelfDelivery:
+        """Delivery to a sender itself; the same for all steps."""
+        steps = (step for role in self.roles for step in role.steps if step.deliver_to)
+        return next((step.self_delivery for step in steps), "either")
 
     @property
     def sessions(self) -> int:

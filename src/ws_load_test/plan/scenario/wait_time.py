@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -40,6 +41,14 @@ class WaitTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         else:
             drawn = self.ns * random.lognormvariate(0.0, self.sigma)
         return max(0, min(LONGEST_NS, round(drawn)))
+
+    @property
+    def mean_ns(self) -> float:
+        """Mean of the times in ns; of a normal distribution, without what is cut off below 0."""
+        if self.kind == "uniform":
+            return (self.ns + self.longest_ns) / 2
+        # The mean of a lognormal distribution is its median times exp(sigma² / 2).
+        return self.ns * math.exp(self.sigma**2 / 2) if self.kind == "lognormal" else self.ns
 
     def describe(self) -> str:
         """Returns the time in words."""

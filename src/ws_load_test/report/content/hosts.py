@@ -22,7 +22,7 @@ def cells(host: HostSummary) -> tuple[str, ...]:
     return (
         sanitize(host.name),
         f"{left} of {host.workers}" if host.lost_workers else format_count(host.workers),
-        format_rate(host.throughput_per_s or host.sent_per_s),
+        _rate(host),
         NO_VALUE if host.cpu_share is None else percent(host.cpu_share),
         NO_VALUE if lag is None else format_duration(lag.p99),
         NO_VALUE if times is None else format_duration(times.p50),
@@ -31,12 +31,25 @@ def cells(host: HostSummary) -> tuple[str, ...]:
     )
 
 
+def _rate(host: HostSummary) -> str:
+    """Returns the rate of what a machine did: replies, messages sent where there are none, or deliveries, marked."""
+    own = host.throughput_per_s or host.sent_per_s
+    return format_rate(own) if own or not host.deliveries_per_s else f"{format_rate(host.deliveries_per_s)}*"
+
+
 def clock_offset(ns: int) -> str:
     """Returns the offset of a clock with its sign; monotonic clocks start with their machine, so it can be days."""
     sign, minutes = "-" if ns < 0 else "+", abs(ns) / 60e9
     if minutes < 2:
         return f"{sign}{format_duration(abs(ns))}"
     return f"{sign}{minutes:.0f} min" if minutes < 120 else f"{sign}{minutes / 60:.0f} h"
+
+
+def host_notes(summary: Summary) -> list[str]:
+    """Returns what to know about the rows of the machines."""
+    marked = any(_rate(host).endswith("*") for host in summary.hosts)
+    notes = [start_skew(summary), "* deliveries: this machine has no publishers" if marked else ""]
+    return [note for note in notes if note]
 
 
 def start_skew(summary: Summary) -> str:

@@ -133,6 +133,8 @@ def balance(results: Results) -> str:
     due, sent, dropped = map(format_count, (messages.due, messages.sent, messages.dropped))
     answered, without_reply = map(format_count, (messages.answered, messages.unanswered))
     replies = f"sent {sent} = answered {answered} + unanswered {without_reply}"
+    if results.summary.sessions is not None:
+        replies += f" + unawaited {format_count(messages.unawaited)}"
     return (
         f"due {due} = sent {sent} + dropped {dropped}; {replies if results.awaits_replies else 'no reply was awaited'}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.plan.command_line import UNKNOWN_FILE
+from ws_load_test.plan.command_line import PLAN_FILE, UNKNOWN_FILE
 from ws_load_test.plan.redaction import REDACTED
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ def repeat_note(results: Results) -> str:
     line, notes = results.summary.command, []
     if REDACTED in line or UNKNOWN_FILE in line:
         notes.append(f"{REDACTED} stands for secrets and contents of messages, which recordings do not keep")
+    if any(recording.header.plan.get("scenario") is not None for recording in results.recordings):
+        notes.append(f"{PLAN_FILE} stands for the plan file with the roles")
     if any(recording.header.hosts for recording in results.recordings):
         notes.append("the run was one of a cluster, which --cluster names")
     note = "; ".join(notes)

@@ -108,13 +108,17 @@ def sessions(counts: SessionCounts) -> str:
 
 
 def failed_places(counts: SessionCounts) -> str:
-    """Returns the steps at which sessions failed, the most frequent first, in brackets."""
+    """Returns the steps at which sessions failed in brackets, after a blank; nothing where none did."""
+    words = failed_at(counts)
+    return f" ({words})" if words else ""
+
+
+def failed_at(counts: SessionCounts) -> str:
+    """Returns the steps at which sessions failed, the most frequent first; nothing where none did."""
     found = [(sanitize(place), count) for place, count in counts.failed_at.items()]
-    if not found:
-        return ""
     words = [f"{format_count(count)} at {place}" for place, count in found[:MOST_PLACES]]
     more = sum(count for _, count in found[MOST_PLACES:])
-    return f" ({', '.join([*words, *([f'{format_count(more)} elsewhere'] if more else [])])})"
+    return ", ".join([*words, *([f"{format_count(more)} elsewhere"] if more else [])])
 
 
 def iterations(counts: IterationCounts) -> str:
@@ -134,7 +138,8 @@ def reaction_lines(summary: Summary) -> list[LabeledText]:
         troubles = reaction_troubles(reaction)
         if reaction.gaps is None and reaction.stalls is None and reaction.age_ns is None:
             continue
-        parts = [f"{sanitize(reaction.name)} {format_rate(reaction.rate_per_s)}", *(troubles or ["nothing missing"])]
+        fine = "nothing missing" if reaction.seen else "none came"
+        parts = [f"{sanitize(reaction.name)} {format_rate(reaction.rate_per_s)}", *(troubles or [fine])]
         if reaction.age_ns is not None:
             parts.append(f"age p99 {format_age(reaction.age_ns.p99)}")
         lines.append(LabeledText("" if lines else "on", ", ".join(parts), "yellow" if troubles else ""))

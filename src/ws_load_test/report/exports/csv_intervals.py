@@ -1,7 +1,7 @@
 """``--csv``: a row for each interval of the measured time, after RFC 4180.
 
-The columns are an interface: names stay, new ones come at the end. Those of streams and of fan-outs are there where a
-recording has such.
+The columns are an interface: names stay, new ones come at the end. Those of streams, of fan-outs and of scenarios are
+there where a recording has such.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ws_load_test.analysis.scenario import failures_of
 from ws_load_test.metrics.catalog import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.metrics.histogram import Histogram
     from ws_load_test.metrics.metric_spec import MetricSpec
     from ws_load_test.metrics.recording import Interval, Recording
@@ -129,14 +132,57 @@ COLUMNS = {name: _AVAILABLE[name] for name in dict.fromkeys([*FIRST_COLUMNS, *_A
 def columns_of(results: Results) -> dict[str, Callable[[CsvRow], Cell]]:
     """Returns the columns of recordings: without those of streams, fan-outs or scenarios where there are none."""
     streams, fan_out = results.summary.streams is not None, results.summary.fanout is not None
-    scenario = bool(results.aggregate.tally.roles)
     absent = {
         name
         for field, spec in METRICS.items()
-        if not spec.is_of(streams=streams, fan_out=fan_out, scenario=scenario)
+        if not spec.is_of(streams=streams, fan_out=fan_out)
         for name, _ in _columns_of_metric(field, spec)
     }
-    return {name: cell for name, cell in COLUMNS.items() if name not in absent}
+    kept = {name: cell for name, cell in COLUMNS.items() if name not in absent}
+    return kept | dict(_scenario_columns(results.summary))
+
+
+def _scenario_columns(summary: Summary) -> Iterator[tuple[str, Callable[[CsvRow], Cell]]]:
+    """Yields the columns of a scenario, which conditions name alike: ``steps.reader/join.p99_ns``; none without one."""
+    if summary.sessions is None:
+        return
+    yield "unawaited", _count("unawaited")
+    for name in ("due", "begun", "completed", "failed", "dropped"):
+        yield f"sessions.{name}", partial(_sessions, name=name)
+    for step in summary.steps:
+        for name in ("answered", "failed"):
+            yield f"steps.{step.key}.{name}", partial(_step_count, key=step.key, name=name)
+        for percentile in ("50", "99", "max"):
+            column = f"steps.{step.key}.{percentile if percentile == 'max' else f'p{percentile}'}_ns"
+            yield column, partial(_step_time, key=step.key, percentile=percentile)
+    for reaction in summary.on:
+        for name in ("seen", "gaps", "missed", "repeats", "out_of_order", "stalls"):
+            if getattr(reaction, name) is not None:
+                yield f"on.{reaction.key}.{name}", partial(_reaction_count, key=reaction.key, name=name)
+
+
+def _sessions(row: CsvRow, name: str) -> Cell:
+    return sum(int(getattr(role, f"sessions_{name}")) for role in row.tally.roles.values())
+
+
+def _step_count(row: CsvRow, key: str, name: str) -> Cell:
+    step = row.tally.steps.get(key)
+    if step is None:
+        return 0
+    return failures_of(step) if name == "failed" else step.answered
+
+
+def _step_time(row: CsvRow, key: str, percentile: str) -> Cell:
+    step = row.tally.steps.get(key)
+    if step is None:
+        return None
+    times = step.response_time_ns
+    return times.max if percentile == "max" else times.percentiles((percentile,))[0]
+
+
+def _reaction_count(row: CsvRow, key: str, name: str) -> Cell:
+    reaction = row.tally.reactions.get(key)
+    return 0 if reaction is None else int(getattr(reaction, name))
 
 
 def lines(results: Results) -> Iterator[str]:

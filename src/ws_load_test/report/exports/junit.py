@@ -18,6 +18,7 @@ from ws_load_test.report.content.thresholds import describe_check, describe_cond
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ws_load_test.analysis.summary_types import Summary
     from ws_load_test.report.results import Results
 
 PACKAGE = "ws-load-test"
@@ -82,7 +83,23 @@ def _properties(results: Results) -> dict[str, str]:
             f"response_{key}": format_duration(None if times is None else times.value(key))
             for key in ("p50", "p99", "max")
         },
+        **_scenario(summary),
     }
+
+
+def _scenario(summary: Summary) -> dict[str, str]:
+    """Returns the sessions of a scenario, and the p99 and the failures of each step; nothing without one."""
+    counts = summary.sessions
+    if counts is None:
+        return {}
+    found = {
+        f"sessions.{name}": str(getattr(counts, name)) for name in ("due", "begun", "completed", "failed", "dropped")
+    }
+    for step in summary.steps:
+        times = step.response_time_ns
+        found[f"steps.{step.key}.p99"] = format_duration(None if times is None else times.p99)
+        found[f"steps.{step.key}.failed"] = str(step.failed)
+    return found
 
 
 def _add(parent: ET.Element, tag: str, text: str | None = None, /, **attributes: str) -> ET.Element:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.sanitize import sanitize
 from ws_load_test.common.units import format_count, format_duration, format_rate
+from ws_load_test.report.content import scenario
 from ws_load_test.report.content.fan_out import format_reach
 from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.content.outcome import flaws
@@ -15,7 +16,7 @@ from ws_load_test.report.content.thresholds import describe_check, stopped_by
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ws_load_test.analysis.summary_types import ThresholdCheck
+    from ws_load_test.analysis.summary_types import Summary, ThresholdCheck
     from ws_load_test.report.results import Results
 
 MOST_FAULTS = 10
@@ -44,6 +45,7 @@ def lines(results: Results) -> Iterator[str]:
         "sent": messages.sent,
         "answered": messages.answered,
         "unanswered": messages.unanswered,
+        **({"unawaited": messages.unawaited} if summary.sessions is not None else {}),
         "dropped": messages.dropped,
         "pushed": messages.pushed,
     }
@@ -53,6 +55,7 @@ def lines(results: Results) -> Iterator[str]:
     yield from table((*counts, "throughput"), [[*shown.values(), format_rate(summary.throughput_per_s)]])
     yield from _deliveries(results)
     yield from _times(results)
+    yield from _scenario(summary)
     if summary.faults:
         yield "\nWhat the target did wrong:\n\n"
         for kind, count in list(summary.faults.items())[:MOST_FAULTS]:
@@ -117,6 +120,22 @@ def _deliveries(results: Results) -> Iterator[str]:
     yield from table(
         ("", *shown, "reach"), [["deliveries", *map(format_count, shown.values()), share]], first_left=True
     )
+
+
+def _scenario(summary: Summary) -> Iterator[str]:
+    """Yields the tables of steps and reactions, and a line about the sessions; nothing without a scenario."""
+    rows = [
+        [prose(role.name), *map(prose, (name.strip(), *figures))]
+        for role, steps in scenario.roles_with_steps(summary)
+        for (name, *figures), _ in scenario.step_rows(role, steps)
+    ]
+    if rows:
+        yield from table(("role", "step", *scenario.STEP_HEADINGS[1:]), rows, first_left=True)
+    if summary.on:
+        found = [[*map(prose, scenario.reaction_cells(one, summary))] for one in summary.on]
+        yield from table(scenario.REACTION_HEADINGS, found, first_left=True)
+    if summary.sessions is not None:
+        yield f"\nSessions: {prose(scenario.sessions(summary.sessions))}\n"
 
 
 def _times(results: Results) -> Iterator[str]:

@@ -20,6 +20,7 @@ from ws_load_test.metrics.metric_families import (
     throughput,
     workers,
 )
+from ws_load_test.metrics.scenario_families import scenario_families
 from ws_load_test.report.content.thresholds import describe_condition
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def _families(results: Results) -> Iterator[Family]:
     yield from counter_families(tally)
     yield from throughput(summary.throughput_per_s)
     yield from histogram_families(tally)
+    yield from scenario_families(tally)
     if summary.waves:
         yield gauge("disconnect_waves", "Waves of sessions that the target ended together.", len(summary.waves))
         yield Family("disconnect_wave_sessions", "gauge", "Sessions that a wave ended.", _of_waves(summary, "sessions"))

@@ -9,7 +9,7 @@ from ws_load_test.common.units import format_count, format_duration, format_rate
 from ws_load_test.report.content.labeled import NO_VALUE
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.thresholds import describe_condition, describe_value
-from ws_load_test.report.html import fan_out
+from ws_load_test.report.html import fan_out, scenario
 from ws_load_test.report.html.document import Conditions, Tile, Tiles
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ def _tiles(results: Results) -> Iterator[Tile]:
         what, times = "send lag", tally.send_lag_ns
     if not times.count and not summary.messages.due:
         what, times = "connect time", tally.connect_time_ns
-    if summary.streams is not None:
+    if summary.sessions is not None:
+        yield from scenario.tiles(summary)
+        yield _times("response", times)
+    elif summary.streams is not None:
         yield from (_times(name, one) for name, one in (("first", tally.first_time_ns), ("gap", tally.gap_ns)))
         yield _times("response", times)
     else:

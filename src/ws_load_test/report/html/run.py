@@ -12,7 +12,7 @@ from ws_load_test.report.content import nodes, traces, waves
 from ws_load_test.report.content.commands import command_lines
 from ws_load_test.report.content.fault_names import close_code_name
 from ws_load_test.report.content.generator import generator
-from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
+from ws_load_test.report.content.hosts import HEADINGS, cells, host_notes
 from ws_load_test.report.content.labeled import LabeledText, sentence
 from ws_load_test.report.content.outcome import (
     balance,
@@ -27,7 +27,7 @@ from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers
-from ws_load_test.report.html import fan_out, time_charts
+from ws_load_test.report.html import fan_out, scenario, time_charts
 from ws_load_test.report.html.document import (
     Chart,
     Command,
@@ -98,6 +98,7 @@ class _Page:
 
     def sections(self) -> list[Section]:
         return [
+            *scenario.section(self.results, self.course),
             *fan_out.section(self.results, self.course),
             Section(self._title_of_times(), self._times()),
             *self._streams(),
@@ -195,6 +196,8 @@ class _Page:
         """Returns the chart of response times over the run, which the first screen shows."""
         if self.course is not None and self.summary.fanout is not None:
             return [*fan_out.over_time(self.course, self.checks)]
+        if self.course is not None and (steps := scenario.over_time(self.results, self.course)):
+            return [*steps]
         if self.course is None or not self.awaited:
             return []
         return [
@@ -337,7 +340,9 @@ class _Page:
             rows.append([label, header.started_at, format_count(header.workers), facts])
         parts: list[Part] = [Table(["", "started", "workers", "host"], rows)]
         if self.summary.hosts:
-            parts.append(Table(HEADINGS, [cells(host) for host in self.summary.hosts], start_skew(self.summary)))
+            parts.append(
+                Table(HEADINGS, [cells(host) for host in self.summary.hosts], "; ".join(host_notes(self.summary)))
+            )
         return parts
 
 

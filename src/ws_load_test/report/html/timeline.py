@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.units import NS_PER_UNIT
 from ws_load_test.metrics.histogram import Histogram
+from ws_load_test.metrics.scenario_metrics import part_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,6 +72,10 @@ class TimeBucket:
     """Timed deliveries by room or group of subscribers."""
     delivery_group_time_us: Counter[str] = field(default_factory=Counter)
     """Sum of their delivery times, by the same."""
+    step_times_ns: dict[str, Histogram] = field(default_factory=dict)
+    """Response times of each step of a scenario, by its key."""
+    sessions_failed: Counter[str] = field(default_factory=Counter)
+    """Sessions of a scenario that failed, by the key of the step at which they did."""
     cpu_ns: Counter[int] = field(default_factory=Counter)
     """Processor time, by worker."""
     wall_ns: Counter[int] = field(default_factory=Counter)
@@ -178,9 +183,20 @@ def _add(column: TimeBucket, interval: Interval) -> None:
     for name in _TIMES:
         if name in record:
             getattr(column, name).merge(Histogram.from_record(record[name]))
+    _add_scenario(column, record)
     for load in interval.workers:
         column.cpu_ns[load.worker] += load.cpu_ns
         column.wall_ns[load.worker] += load.wall_ns
+
+
+def _add_scenario(column: TimeBucket, record: dict[str, Any]) -> None:
+    for key, step in record.get("steps", {}).items():
+        if "response_time_ns" in step:
+            times = column.step_times_ns.setdefault(key, Histogram())
+            times.merge(Histogram.from_record(step["response_time_ns"]))
+    for name, role in record.get("roles", {}).items():
+        for step, count in role.get("failed_at", {}).items():
+            column.sessions_failed[part_key(name, step)] += count
 
 
 def all_of(columns: Iterable[TimeBucket], name: str) -> Histogram:

@@ -31,7 +31,10 @@ def fan_out_rows(fan_out: FanOutSummary) -> Iterator[LabeledText]:
     if stats is None:
         yield LabeledText("delivery", f"{NO_VALUE}: no delivery came", "bold")
     else:
-        yield LabeledText("delivery", ", ".join(f"{key} {format_duration(stats.value(key))}" for key in BRIEF), "bold")
+        text = ", ".join(f"{key} {format_duration(stats.value(key))}" for key in BRIEF)
+        if (error_ns := fan_out.clock_error_ns) is not None:
+            text += f"; between machines ±{format_duration(error_ns)}"
+        yield LabeledText("delivery", text, "bold")
     if last is not None:
         text = ", ".join(f"{key} {format_duration(last.value(key))}" for key in BRIEF_LAST)
         yield LabeledText("to the last", text)

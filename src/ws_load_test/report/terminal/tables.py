@@ -13,12 +13,12 @@ from ws_load_test.common.units import (
     format_duration,
 )
 from ws_load_test.report.content import nodes, traces, waves
-from ws_load_test.report.content.hosts import HEADINGS, cells, start_skew
+from ws_load_test.report.content.hosts import HEADINGS, cells, host_notes
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import phase_times
 from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers, stream_times
 from ws_load_test.report.content.thresholds import describe_check
-from ws_load_test.report.terminal.layout import LABEL, WIDTH, all_wrapped, hanging_indent, wrapped
+from ws_load_test.report.terminal.layout import LABEL, WIDTH, all_wrapped, dim_notes, hanging_indent, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +60,9 @@ def requested_and_achieved(results: Results) -> list[Text]:
 def host_table(summary: Summary) -> list[Text]:
     """Returns a table of the machines; nothing for one machine.
 
-    The columns: replies per second, or messages sent where there are no replies; the share of a core of the busiest
-    worker; the 99th percentile of the send lag; the median response time; the shortest TCP handshake with the target;
-    the offset of the clock from that of the leading machine.
+    The columns: replies per second, or messages sent where there are no replies, or deliveries where nothing is sent;
+    the share of a core of the busiest worker; the 99th percentile of the send lag; the median response time; the
+    shortest TCP handshake with the target; the offset of the clock from that of the leading machine.
     """
     hosts = summary.hosts
     if not hosts:
@@ -74,8 +74,7 @@ def host_table(summary: Summary) -> list[Text]:
     lines = [_line(table[0], widths, "bold")]
     for row, host in zip(table[1:], hosts, strict=True):
         lines.append(_line(row, widths, "red" if host.lost_workers or host.saturated else ""))
-    words = start_skew(summary)
-    return [*lines, Text(f"  {words}", style="dim")] if words else lines
+    return lines + dim_notes(host_notes(summary))
 
 
 def wave_table(summary: Summary) -> list[Text]:

@@ -10,7 +10,7 @@ from ws_load_test.plan.options.scenario.roles import no_such_role
 
 if TYPE_CHECKING:
     from ws_load_test.plan.options.scenario.problems import Problems
-    from ws_load_test.plan.options.scenario.roles import WrittenRole
+    from ws_load_test.plan.options.scenario.written_role import WrittenRole
 
 COMES_BACK = ("reconnect", "disconnect", "lifetime")
 """Options by which a session comes back."""
@@ -37,11 +37,15 @@ def check_audience(
 
 def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
     """Returns the name of the role that receives deliveries; adds to `problems` those that cannot."""
-    audience = ""
+    audience = self_delivery = ""
     steps = [placed for role in roles.values() for placed in role.all_steps if placed.part.deliver_to]
     for placed in steps:
         wanted, place = placed.part.deliver_to, (*placed.place, "deliver-to")
         if problems.has(place):
+            continue
+        if placed.place[2] != "steps":
+            text = "is of steps that belong to the load; move the step to [[role.NAME.steps]]"
+            problems.add(place, text)
             continue
         if wanted not in roles:
             problems.add(place, no_such_role(wanted, roles))
@@ -53,4 +57,10 @@ def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
             problems.add(place, f"{text}; give that role sessions or a share instead of arrive")
         else:
             audience = wanted
+            self_delivery = self_delivery or placed.part.self_delivery
+            if placed.part.self_delivery != self_delivery:
+                text = (
+                    f'"{placed.part.self_delivery}" here, and "{self_delivery}" in another step; write the same in all'
+                )
+                problems.add((*placed.place, "self-delivery"), text)
     return audience

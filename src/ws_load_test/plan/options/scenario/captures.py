@@ -11,8 +11,8 @@ from ws_load_test.plan.options.scenario.texts import captures_in, fields_of_chec
 
 if TYPE_CHECKING:
     from ws_load_test.plan.options.scenario.problems import Problems
-    from ws_load_test.plan.options.scenario.roles import WrittenRole
     from ws_load_test.plan.options.scenario.steps import Placed
+    from ws_load_test.plan.options.scenario.written_role import WrittenRole
     from ws_load_test.plan.scenario.model import Reaction, Step
 
 

@@ -25,7 +25,7 @@ TEXT: Schema = MappingProxyType({"type": "string"})
 TEXTS: Schema = MappingProxyType({"type": ["string", "array"], "items": {"type": "string"}})
 DURATION: Schema = MappingProxyType({"type": ["string", "number"]})
 RATE: Schema = MappingProxyType({"type": ["string", "number"]})
-COUNT: Schema = MappingProxyType({"type": ["integer", "string"], "minimum": 1})
+COUNT: Schema = MappingProxyType({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})
 POSITIVE: Schema = MappingProxyType({"type": "number", "exclusiveMinimum": 0})
 STEPS: Schema = MappingProxyType({"type": "array", "items": {"$ref": "#/$defs/step"}})
 
@@ -256,7 +256,7 @@ ROLE = (
         name="seed",
         help="seed of poisson arrivals",
         parse=option_values.seed,
-        schema=MappingProxyType({"type": ["integer", "string"], "minimum": 0}),
+        schema=MappingProxyType({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}]}),
         example="7",
     ),
     Key(

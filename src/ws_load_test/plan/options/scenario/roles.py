@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +13,8 @@ from ws_load_test.plan.options.scenario.captures import check_captures
 from ws_load_test.plan.options.scenario.keys import ROLE, read_table
 from ws_load_test.plan.options.scenario.steps import Placed, read_reactions, read_steps, read_timers
 from ws_load_test.plan.options.scenario.values import role_name
-from ws_load_test.plan.scenario.model import Reaction, Role, Step, Timer
+from ws_load_test.plan.options.scenario.written_role import WrittenRole
+from ws_load_test.plan.scenario.model import Step, Timer
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
@@ -26,55 +26,17 @@ _CONTENTS = ("open", "steps", "leave", "on", "timer", "python")
 _OF_ARRIVALS = ("arrivals", "seed", "at-most")
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenRole:
-    """A role as it was read, with what it takes from another in place or not."""
+def read_roles(
+    written: Mapping[str, Any], texts: Texts, problems: Problems, every: Mapping[str, Any]
+) -> dict[str, WrittenRole]:
+    """Returns the roles by their names, with what they take from others; adds to `problems` what is wrong.
 
-    name: str
-    place: Path
-    values: Mapping[str, Any]
-    open: tuple[Placed[Step], ...] = ()
-    steps: tuple[Placed[Step], ...] = ()
-    leave: tuple[Placed[Step], ...] = ()
-    reactions: tuple[Placed[Reaction], ...] = ()
-    timers: tuple[Placed[Timer], ...] = ()
-
-    def model(self, sessions: int) -> Role:
-        """Returns the role of the plan."""
-        values = self.values
-        arrivals = values.get("arrivals", "constant")
-        # Chosen here and printed with the plan, so that any run can be repeated.
-        seed = values.get("seed", secrets.randbelow(1 << 32)) if arrivals == "poisson" else 0
-        return Role(
-            name=self.name,
-            sessions=sessions,
-            arrive_per_s=values.get("arrive"),
-            arrivals=arrivals,
-            seed=seed,
-            stay=values.get("stay"),
-            iterations=values.get("iterations"),
-            rate_per_s=values.get("rate"),
-            open=tuple(one.part for one in self.open),
-            steps=tuple(one.part for one in self.steps),
-            leave=tuple(one.part for one in self.leave),
-            reactions=tuple(one.part for one in self.reactions),
-            timers=tuple(one.part for one in self.timers),
-            python=values.get("python", ""),
-        )
-
-    @property
-    def all_steps(self) -> tuple[Placed[Step], ...]:
-        """Every step, those of timers included."""
-        return (*self.open, *self.steps, *self.leave, *self.timer_steps)
-
-    @property
-    def timer_steps(self) -> tuple[Placed[Step], ...]:
-        """Steps of the timers."""
-        return tuple(Placed(one.part.step, one.place) for one in self.timers)
-
-
-def read_roles(written: Mapping[str, Any], texts: Texts, problems: Problems) -> dict[str, WrittenRole]:
-    """Returns the roles by their names, with what they take from others; adds to `problems` what is wrong."""
+    Args:
+        written: The roles as they are written.
+        texts: Reads texts and their fields.
+        problems: Takes what is wrong.
+        every: What every role does before its own, but for one of Python.
+    """
     roles: dict[str, WrittenRole] = {}
     for name, table in written.items():
         place = ("role", str(name))
@@ -87,7 +49,8 @@ def read_roles(written: Mapping[str, Any], texts: Texts, problems: Problems) -> 
             roles[str(name)] = _read_role(str(name), table, place, texts, problems)
         else:
             problems.add(place, f"takes a table such as [role.{name}], not {kind_of(table)}")
-    complete = {name: _named(_with_base(role, roles, problems)) for name, role in roles.items()}
+    first = _first_of_every_role(every, texts, problems)
+    complete = {name: _named(_after(first, _with_base(role, roles, problems))) for name, role in roles.items()}
     broken = any(problems.has((*role.place, "like")) for role in roles.values())
     for role in complete.values():
         # Without what it takes from another, it would seem to lack it.
@@ -95,6 +58,31 @@ def read_roles(written: Mapping[str, Any], texts: Texts, problems: Problems) -> 
             _check_restarts(role, problems)
             check_captures(role, problems)
     return complete
+
+
+def _first_of_every_role(every: Mapping[str, Any], texts: Texts, problems: Problems) -> WrittenRole:
+    """Returns what a preset has for every role; problems with it are those of the key `protocol`."""
+    place = ("protocol",)
+    return WrittenRole(
+        "every",
+        place,
+        {},
+        open=read_steps(every.get("open", ()), place, texts, problems),
+        reactions=read_reactions(every.get("on", ()), place, texts, problems),
+        timers=read_timers(every.get("timer", ()), place, texts, problems),
+    )
+
+
+def _after(first: WrittenRole, role: WrittenRole) -> WrittenRole:
+    """Returns a role that does first what every role does."""
+    if "python" in role.values:
+        return role
+    return replace(
+        role,
+        open=first.open + role.open,
+        reactions=first.reactions + role.reactions,
+        timers=first.timers + role.timers,
+    )
 
 
 def _read_role(name: str, table: Mapping[str, Any], place: Path, texts: Texts, problems: Problems) -> WrittenRole:

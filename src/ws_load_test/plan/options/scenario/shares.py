@@ -10,7 +10,7 @@ from ws_load_test.plan.ranges import LARGEST_CONNECTIONS
 
 if TYPE_CHECKING:
     from ws_load_test.plan.options.scenario.problems import Problems
-    from ws_load_test.plan.options.scenario.roles import WrittenRole
+    from ws_load_test.plan.options.scenario.written_role import WrittenRole
 
 
 def sessions_of(roles: Mapping[str, WrittenRole], values: Mapping[str, Any], problems: Problems) -> dict[str, int]:
