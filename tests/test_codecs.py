@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ws_load_test.api import run
 from ws_load_test.common.errors import PlanError
 from ws_load_test.echo import EchoProcess
+from ws_load_test.engine.native.rules import unsupported
 from ws_load_test.plan.codecs import CODECS, CodecName
 from ws_load_test.plan.codecs.msgpack_path import msgpack_extractor
 from ws_load_test.plan.codecs.protobuf_path import protobuf_extractor
@@ -292,6 +293,17 @@ def test_replies_find_their_messages_among_pushes(name, tmp_path):
     assert summary.messages.pushed > 0
     assert summary.messages.unknown_id == 0
     assert not summary.faults
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_the_compiled_loop_takes_every_codec(name, tmp_path):
+    payload, rule, check = MESSAGES[name]
+    (tmp_path / "message.bin").write_bytes(payload)
+    of_ids = make_plan("ws://h/", message=f"@{tmp_path / 'message.bin'}", binary=True, match=rule)
+    for plan in (of_ids, make_plan("ws://h/", expect=check), make_plan("ws://h/", ignore=check)):
+        assert not unsupported(plan)
+    assert "it does not fill {seq:8}" in unsupported(make_plan("ws://h/", message="{seq:8}"))
+    assert not unsupported(make_plan("ws://h/", message='{"id": {seq}}', match="json:id"))
 
 
 def test_a_message_without_the_id_is_refused(tmp_path):

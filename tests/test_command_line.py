@@ -84,6 +84,7 @@ SAMPLES = {
     "stall": [{"until": "contains:x", "stall": "250ms"}],
     "count": [{"until": "contains:x", "count": "json:usage.tokens"}],
     "expect_first": [{"first_message": "x", "expect_first": "json:ok"}],
+    "trace": [{"message": "{traceparent}", "trace": "0.5%"}, {"header": "traceparent: {traceparent}", "trace": 0}],
     "first_wait": [{"first_message": "x", "first_wait": "250ms"}],
     "check_utf8": [{"check_utf8": True}],
     "reconnect": [{"reconnect": "now"}, {"reconnect": "1500ms"}, {"reconnect": "exponential:100ms..30s"}],
@@ -180,6 +181,8 @@ def test_without_secrets_it_reads_back_to_the_same_but_for_them(options):
         written["message"] = '{"id": {seq}}'
     elif plan.fan_out is not None:
         written["message"] = "{marker}"
+    elif {"message", "trace"} <= options.keys():
+        written["message"] = "{traceparent}"
     assert without_contents(read_plan(written)) == without_contents(plan)
 
 

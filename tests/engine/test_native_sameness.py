@@ -1,6 +1,7 @@
 """The native engine counts what the portable one counts: both are driven through the same scripted server."""
 
 import asyncio
+import errno
 import gc
 import itertools
 import json
@@ -87,13 +88,13 @@ def authority(certificates, tmp_path_factory):
     return str(certificates.write_ca(tmp_path_factory.mktemp("authority")))
 
 
-async def counts_of(engine_type, plan):
+async def counts_of(engine_type, plan, *, all_lent=True):
     """Runs a plan in an engine of this process. Returns all that it counted, by name."""
     engine = engine_type(plan, Shard(0, 1))
     lent = []
     if engine_type.name == "native":
-        lend = engine._pool.factory._lender.lend
-        engine._pool.factory._lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
+        lend = engine._pool.factory.lender.lend
+        engine._pool.factory.lender.lend = lambda connection: lent.append(lend(connection)) or lent[-1]
     await engine.open()
     now_ns = monotonic_ns()
     parts = []
@@ -101,7 +102,7 @@ async def counts_of(engine_type, plan):
     window = LoadWindow(now_ns, now_ns, end_ns, LoadSwitch())
     engine.start(window, lambda phase, at_ns: parts.append(engine.collect()))
     await engine.wait()
-    assert all(lent)
+    assert all(lent) == all_lent
     assert bool(lent) == (engine_type.name == "native")
     await engine.drain({})
     await engine.close()
@@ -233,10 +234,10 @@ def test_two_replies_in_one_segment_are_counted_alike():
     assert portable["answered"] == 8
 
 
-def reply_to(message, *, text=False):
-    """Returns the reply to a message with an id in JSON: as a number, or as a text with an escape in its name."""
+def reply_to(message):
+    """Returns the reply by id: a number, or every other time a text, whose name has an escape."""
     number = json.loads(message.payload)["id"]
-    form = b'{"ok": true, "\\u0069d": "%d"}' if text else b'{"ok": true, "id": %d}'
+    form = b'{"ok": true, "\\u0069d": "%d"}' if number % 2 else b'{"ok": true, "id": %d}'
     return form % number
 
 
@@ -248,7 +249,7 @@ def cut_replies(forms):
         cut = next(numbers)
         await peer.upgrade()
         async for message in peer.messages():
-            payload = reply_to(message, text=bool(cut % 2))
+            payload = reply_to(message)
             stream = {
                 "text": frames.encode_frame(frames.TEXT, payload),
                 "long": frames.encode_frame(frames.TEXT, payload[:-1] + b" " * 200 + b"}"),
@@ -275,18 +276,20 @@ def test_replies_by_id_that_are_cut_anywhere_are_counted_alike(form):
                 server.url, workers=1, connections=48, messages=96, message='{"id": {seq}}', match="json:id"
             )
             outcomes.append(run(counts_of(engine_type, plan)))
+            # The replies on two connections differ in size, and a fast connection may send a message more.
+            del outcomes[-1]["bytes_received"]
             assert server.seen.violations == []
     assert outcomes[0] == outcomes[1]
     assert outcomes[0]["answered"] == 96
 
 
 async def difficult(peer):
-    """Pushes, repeats, invents ids, lets some wait for too long, and turns pairs around, by the number of the message."""
+    """Pushes, repeats, invents ids, answers too late and in another order, by the number of the message."""
     await peer.upgrade()
     held, late = [], []
     async for message in peer.messages():
         number = json.loads(message.payload)["id"]
-        reply = reply_to(message, text=number % 2 == 1)
+        reply = reply_to(message)
         if number % 10 == 1:
             await peer.send_frame(frames.TEXT, b'{"event": "tick", "ok": true}')
         if number % 10 == 2:
@@ -310,10 +313,8 @@ async def difficult(peer):
                 await peer.send_frame(frames.TEXT, one)
 
 
-@pytest.mark.parametrize("load", ["deep", "open"])
-def test_whatever_becomes_of_replies_by_id_is_counted_alike(load):
+def test_whatever_becomes_of_replies_by_id_is_counted_alike():
     """Late, repeated, unknown, out of order, and such as fail a check: each has its count."""
-    options = {"rate": 200, "duration": "600ms"} if load == "open" else {"in_flight": 4, "messages": 121}
     portable, native = both(
         difficult,
         connections=1,
@@ -322,12 +323,15 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike(load):
         match="json:id",
         expect=["json:ok=true", "contains:ok"],
         ignore="json:event",
-        **options,
+        rate=200,
+        duration="600ms",
     )
+    # What is sent at the very end may be answered a moment later.
+    assert portable.pop("answered_in_window") >= 110 <= native.pop("answered_in_window")
     assert native == portable
     assert portable["late_replies"] == 2
     assert portable["duplicate_replies"] == 12 + 2
-    assert portable["unknown_id"] == 12 if load == "open" else portable["unknown_id"] >= 12
+    assert portable["unknown_id"] == 12
     assert portable["out_of_order"] > 0
     assert portable["faults"] == {"check-failed": 12, "reply-timeout": 2}
 
@@ -339,10 +343,11 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike(load):
         {"match": "echo", "message": "{seq} {random:200}"},
         {"ping": True},
         {"ping": True, "message": "{seq}"},
+        {"match": "regex:number (\\d+)", "message": "number {seq}", "expect": "regex:^number"},
         {"expect": ["contains:NO", "json:a"], "ignore": "json:event"},
         {"message": "to {connection}: {seq}"},
     ],
-    ids=["echo", "echo, all different", "ping", "pings, all different", "checks in order", "fields in order"],
+    ids=["echo", "echo, all different", "ping", "pings, all different", "regex", "checks in order", "fields in order"],
 )
 @pytest.mark.parametrize("load", LOADS)
 def test_every_rule_counts_alike(load, options):
@@ -411,9 +416,7 @@ def test_a_late_reply_that_is_cut_off_at_the_end_of_the_run_is_read_on():
                 await peer.send_raw(reply[:200])
         await peer.send_raw(reply[200:] + frames.encode_frame(frames.CLOSE, got.payload[:2]))
 
-    portable, native = both(
-        cuts, connections=1, messages=2, message='{"id": {seq}}', match="json:id", timeout="150ms"
-    )
+    portable, native = both(cuts, connections=1, messages=2, message='{"id": {seq}}', match="json:id", timeout="150ms")
     assert native == portable
     assert (portable["late_replies"], portable["unanswered"]) == (1, 1)
 
@@ -517,6 +520,41 @@ def test_a_reply_has_come_when_the_kernel_received_it(load):
     assert times["read"] == 0
     # The kernel begins to say so some time after the first socket has asked.
     assert 0 < times["kernel"] <= 50
+
+
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_a_session_that_the_kernel_does_not_let_the_loop_watch_is_closed_and_counted(load):
+    class Refusing:
+        """A reactor that has no room for the first session."""
+
+        def __init__(self, reactor):
+            self.__dict__["_reactor"] = reactor
+            self.__dict__["_refuses"] = 1
+
+        def __getattr__(self, name):
+            return getattr(self._reactor, name)
+
+        def __setattr__(self, name, value):
+            setattr(self._reactor, name, value)
+
+        def lend(self, *arguments):
+            if self._refuses:
+                self.__dict__["_refuses"] -= 1
+                raise OSError(errno.ENOSPC, "the socket cannot be watched")
+            return self._reactor.lend(*arguments)
+
+    class Engine(ENGINES["native"]()):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            lender = self._pool.factory.lender
+            lender.reactor = Refusing(lender.reactor)
+
+    with FaultyServer(behaviors.echoes) as server:
+        plan = make_plan(server.url, workers=1, connections=2, messages=10, **LOADS[load])
+        counted = run(counts_of(Engine, plan, all_lent=False))
+    assert counted["host_errors"] == {"out-of-memory": 1}
+    assert (counted["opened"], counted["sent"], counted["answered"]) == (2, 10, 10)
+    assert "lost" not in counted
 
 
 def test_a_schedule_goes_on_without_sessions():

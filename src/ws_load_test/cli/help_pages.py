@@ -125,6 +125,12 @@ Message
                               send this once in each session before the load;
                               each of several waits for the reply to the one
                               before; repeatable
+      --protocol NAME         begin with what a protocol asks for: its
+                              handshake, keep-alive and rule of matching; alone
+                              with --explain it prints the preset: actioncable,
+                              centrifugo, graphql-transport-ws, jsonrpc,
+                              phoenix, pusher, signalr, socket.io, stomp
+      --fill NAME=TEXT        put TEXT into a place of the preset; repeatable
   Fields in braces are filled in anew for each message; all other braces stay
   as they are:
       {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {random:8}

@@ -35,9 +35,10 @@ from ws_load_test.engine.registry import why_engine
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.live.telemetry.settings import read_settings
 from ws_load_test.metrics.existing_files import refuse_overwriting
-from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, refused_by
+from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, PARSERS, refused_by
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
 from ws_load_test.plan.plan import Plan
+from ws_load_test.plan.presets import preset_text
 from ws_load_test.plan.scenario.explain import explain_scenario
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def run(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
     if url is not None:
         options["url"] = url
     path = options.pop("plan", None)
+    if path is None and "url" not in options and options.get("explain") and "protocol" in options:
+        return _explain_preset(options["protocol"])
     if path is not None:
         options = with_plan_file(path, options)
     output_options = _split_options(options, read=_files_read(path, options))
@@ -133,6 +136,15 @@ def _split_options(options: dict[str, Any], read: Sequence[str] = ()) -> dict[st
     if problems:
         raise PlanError(tuple(problems))
     return output_options
+
+
+def _explain_preset(name: str) -> int:
+    """Prints the file of a preset."""
+    try:
+        print(preset_text(PARSERS["protocol"](name)), end="")
+    except ValueError as error:
+        raise UsageError(f"--protocol: {error}") from None
+    return ExitCode.PASSED
 
 
 def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.deflating_encoder import DeflatingEncoder
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.engine.sessions.session_setup import SessionSetup
+from ws_load_test.messages.fields import Traceparent
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
 from ws_load_test.messages.template import BYTES_IN_TEXT, template_text
 from ws_load_test.plan.redaction import Redactor
@@ -121,7 +122,7 @@ class ConnectionFactory:
             connection.carry(self.scenario.player(connection))
             return connection
         conversation: Conversation = self._conversation(connection)
-        if self.traces is not None:
+        if self.traces is not None and Traceparent.name in self._plan.message.fields:
             conversation = ExchangeTraces(connection, conversation, self.traces)
         if trace is not None:
             connection.trace = trace

@@ -59,6 +59,7 @@ class ConnectionPool:
         *,
         multi_host: bool = False,
         factory_type: type[ConnectionFactory] = ConnectionFactory,
+        opener_type: type[SessionOpener] = SessionOpener,
     ) -> None:
         """Opens no connection yet; with `multi_host`, other machines have shares as well.
 
@@ -95,7 +96,7 @@ class ConnectionPool:
         if self.scenario is not None:
             self.scenario.keeper = self
         self.reconnector = Reconnector(self)
-        self.opener = SessionOpener(self, Dialer(plan, share if multi_host else None))
+        self.opener = opener_type(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]
         """Each connection belongs to the last of them that has its number."""
         if plan.misbehaving is not None:
@@ -369,6 +370,7 @@ class ConnectionPool:
                 connection.abort()
             # The loop turns once more, so that aborted sockets are closed before the process says that it is done.
             await asyncio.sleep(0)
+        self.opener.close()
         self.factory.close()
 
     # --- Events of the connections ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
 from ws_load_test.engine.keep_alive import keep_alive
+from ws_load_test.engine.session_opener import SessionOpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,8 @@ class PortableEngine:
     name: ClassVar[str] = "portable"
     factory_type: ClassVar[type[ConnectionFactory]] = ConnectionFactory
     """Maker of the pool's connections, and of the load on them."""
+    opener_type: ClassVar[type[SessionOpener]] = SessionOpener
+    """Opener of the pool's sessions."""
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:
@@ -52,7 +55,9 @@ class PortableEngine:
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
         self._plan = plan
-        self._pool = ConnectionPool(plan, share, multi_host=multi_host, factory_type=self.factory_type)
+        self._pool = ConnectionPool(
+            plan, share, multi_host=multi_host, factory_type=self.factory_type, opener_type=self.opener_type
+        )
         self._stopping = False
         self._is_warmup = False
         self._collected_ns = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,9 +16,10 @@ from ws_load_test.engine.sessions.session_setup import wait_until_ready
 from ws_load_test.plan.schedule import evenly_spaced_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import AsyncIterator, Container
 
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connect.connect_timings import BegunDial
     from ws_load_test.engine.connect.dialer import Dialer
     from ws_load_test.engine.connection_factory import ConnectionFactory
     from ws_load_test.engine.disconnect_log import DisconnectLog
@@ -119,11 +121,16 @@ class TimeoutRounds:
         self._round_dials = round_dials
         self._has_opened = False
         self._recent: deque[bool] = deque(maxlen=2 * round_dials)
+        self._late = 0
+        """Dials among the recent ones that have timed out."""
 
     def note(self, *, opened: bool, timed_out: bool) -> None:
         """Takes the outcome of a dial."""
         self._has_opened |= opened
+        if len(self._recent) == self._recent.maxlen:
+            self._late -= self._recent[0]
         self._recent.append(timed_out)
+        self._late += timed_out
 
     @property
     def needed(self) -> int:
@@ -133,6 +140,8 @@ class TimeoutRounds:
     def are_hopeless(self) -> bool:
         """Returns True if further dials would time out as well."""
         needed = self.needed
+        if self._late < needed - needed // 64:
+            return False
         latest = islice(reversed(self._recent), needed)
         return len(self._recent) >= needed and sum(latest) >= needed - needed // 64
 
@@ -181,7 +190,7 @@ class SessionOpener:
         if plan.connection_profile is not None:
             return
         from_ns = monotonic_ns()
-        async with asyncio.TaskGroup() as dials:
+        async with self._dialing() as dials:
             for number in numbers:
                 rounds = self._rounds_of(number)
                 if plan.connect_rate_per_s is not None and not rounds.are_hopeless():
@@ -191,11 +200,21 @@ class SessionOpener:
                     await self._budget.acquire()
                     if not rounds.are_hopeless():
                         self._begun += 1
-                        dials.create_task(self._dial(number))
+                        self._launch(dials, number)
                         continue
                     self._budget.release()
                 pool.not_dialed(number)
                 self._skipped += 1
+
+    @asynccontextmanager
+    async def _dialing(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """A group of dials, all of which have ended on exit; where that is by an exception, they are called off."""
+        async with asyncio.TaskGroup() as dials:
+            yield dials
+
+    def _launch(self, dials: asyncio.TaskGroup, number: int) -> None:
+        """Begins a dial as one of a group; it is one of those under way already."""
+        dials.create_task(self._dial(number))
 
     def _rounds_of(self, number: int) -> TimeoutRounds:
         """Returns the outcomes of those dials that went the way of a connection."""
@@ -242,12 +261,13 @@ class SessionOpener:
             return
         given_up = 0
         """Number of the connections dialed that the profile has taken back."""
-        async with asyncio.TaskGroup() as dials:
+        async with self._dialing() as dials:
             while not pool.finished.is_set():
                 wanted = pool.share.size(round(profile.value_at(monotonic_ns() - start_ns)))
                 for _ in range(min(wanted + given_up - self._dialed, self._budget.free)):
                     await self._budget.acquire()
-                    dials.create_task(self._dial_next())
+                    position, self._dialed = self._dialed, self._dialed + 1
+                    self._launch(dials, pool.share.global_index(position))
                 given_up = max(given_up, self._dialed - wanted)
                 pool.close_surplus(wanted)
                 await asyncio.sleep(PROFILE_CHECK_S)
@@ -257,30 +277,22 @@ class SessionOpener:
         await self._budget.acquire()
         return await self._dial(number)
 
-    async def _dial_next(self) -> None:
-        position, self._dialed = self._dialed, self._dialed + 1
-        await self._dial(self._pool.share.global_index(position))
+    async def _dial(self, number: int, begun: BegunDial | None = None) -> bool:
+        """Dials a session, which is one of the dials under way; sets it up, and begins the load on it.
 
-    async def _dial(self, number: int) -> bool:
-        """Dials a session, which is one of the dials under way; sets it up, and begins the load on it."""
+        Goes on with a dial that has been begun elsewhere.
+        """
         pool = self._pool
         connection = pool.new_connection(number)
-        pool.disconnects.dialed()
+        if begun is None:
+            pool.disconnects.dialed()
         # A dial that the end of the run cancels has neither opened nor failed.
         called_off = opened = False
         try:
-            timings = await self._dialer.dial(connection, number, pool.factory.renderer(number))
+            timings = await self._dialer.dial(connection, number, pool.factory.renderer(number), begun)
             opened = True
-        except DialError as error:
-            pool.disconnects.refused()
-            pool.dial_failed(error.fault, number=number)
-            self._rounds_of(number).note(opened=False, timed_out=error.fault.is_timeout)
-            return False
-        except OSError as error:
-            failing = classify_host_error(error)
-            if failing is None:
-                raise
-            pool.tally.host_errors[str(failing)] += 1
+        except (DialError, OSError) as error:
+            self._count_failure(number, error)
             return False
         except asyncio.CancelledError:
             opened = connection in pool.connections or connection.ended
@@ -300,6 +312,24 @@ class SessionOpener:
                 pool.never_opened(number, called_off=called_off)
         self._rounds_of(number).note(opened=True, timed_out=False)
         timings.record_in(pool.tally)
+        return await self._make_ready(connection)
+
+    def _count_failure(self, number: int, error: DialError | OSError) -> None:
+        """Counts what kept a session from opening, be it the target's fault or this machine's."""
+        pool = self._pool
+        if isinstance(error, DialError):
+            pool.disconnects.refused()
+            pool.dial_failed(error.fault, number=number)
+            self._rounds_of(number).note(opened=False, timed_out=error.fault.is_timeout)
+            return
+        failing = classify_host_error(error)
+        if failing is None:
+            raise error
+        pool.tally.host_errors[str(failing)] += 1
+
+    async def _make_ready(self, connection: Connection) -> bool:
+        """Sets up a session that has opened, and begins the load on it. Returns False if it has ended meanwhile."""
+        pool = self._pool
         if pool.plan.open_timeout_ns is None or not connection.receiver.blocks_load:
             return await self._set_up(connection)
         # The end of the opening cancels dials, and not the set-up of sessions, which join the load later.
@@ -312,6 +342,9 @@ class SessionOpener:
         """Waits until a session is set up, and begins the load on it. Returns False if it has ended meanwhile."""
         await wait_until_ready(connection, self._pool.plan.timeout_ns)
         return self._pool.begin(connection)
+
+    def close(self) -> None:
+        """Ends what dials need beside the event loop: nothing here."""
 
     def collect_into(self, tally: Tally) -> None:
         """Adds what the dialer has noted since the last call: look-ups of names, what redirects left behind."""

@@ -100,8 +100,8 @@ class PaddedMessageNumber(TemplateField):
 
     @property
     def label(self) -> str:
-        """``seq``, as without padding."""
-        return MessageNumber.name
+        """``seq:8``."""
+        return f"seq:{self.digits}"
 
     @property
     def max_bytes(self) -> int:

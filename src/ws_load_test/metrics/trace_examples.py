@@ -12,7 +12,7 @@ from ws_load_test.common.units import quoted
 MOST_SLOWEST = 20
 """Slowest exchanges whose traces are kept, and as many of those that the target was asked to record."""
 _MOST_FAULTS = 1000
-"""Kinds of faults whose traces are read: far more than a run tells apart (`KindLimits`)."""
+"""Kinds of faults whose traces are read: far more than a run counts apart (`KindLimits`)."""
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 Exchange = tuple[int, str]
 """Response time in ns of an exchange, and its trace id."""
@@ -58,8 +58,8 @@ class TraceExamples:
     def encode(self) -> dict[str, Any]:
         """Returns the form on the wire and in recordings."""
         return {
-            "slowest": sorted(self.slowest, reverse=True),
-            "slowest_sampled": sorted(self.slowest_sampled, reverse=True),
+            "slowest": [[*one] for one in sorted(self.slowest, reverse=True)],
+            "slowest_sampled": [[*one] for one in sorted(self.slowest_sampled, reverse=True)],
             "faults": self.faults,
             "sampled_faults": sorted(self.sampled_faults),
         }

@@ -40,7 +40,7 @@ from ws_load_test.websocket import frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ws_load_test.engine.connect.dialer import ConnectTimings
+    from ws_load_test.engine.connect.connect_timings import ConnectTimings
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.message_trace import MessageKind
     from ws_load_test.engine.sessions.session import Session

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
+from ws_load_test.engine.connect.connect_timings import ConnectTimings
 from ws_load_test.engine.connect.dial_faults import fault_of, proxy_tls_fault
 from ws_load_test.engine.connect.dns import Resolver, is_address
 from ws_load_test.engine.connect.handshake import OpeningHandshake
 from ws_load_test.engine.connect.proxy import Proxy
 from ws_load_test.engine.connect.redirects import RedirectChain
+from ws_load_test.engine.connect.socket_transport import SocketTransport
 from ws_load_test.engine.connect.tcp import Attempts, TcpConnector, open_socket
 from ws_load_test.engine.connect.tls import handshakes
 from ws_load_test.engine.connect.tls_contexts import TlsContexts
@@ -32,46 +34,15 @@ from ws_load_test.plan.host_names import host_and_port
 
 if TYPE_CHECKING:
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connect.connect_timings import BegunDial
     from ws_load_test.engine.connect.dialed_session import DialedSession
+    from ws_load_test.engine.connect.tls import ResumableContext
     from ws_load_test.engine.connect.trace import TraceListener
     from ws_load_test.engine.connect.upgrade_request import Render, UpgradeRequest
     from ws_load_test.metrics.tally import Tally
     from ws_load_test.plan.plan import Plan
     from ws_load_test.plan.target import Endpoint, Target
     from ws_load_test.websocket.deflate import PerMessageDeflate
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectTimings:
-    """Durations of the opening of a session and of its phases; where redirects led to it, those of the last request."""
-
-    tcp_ns: int
-    """The TCP connection: to the target, or to its proxy."""
-    proxy_ns: int | None
-    """Time from there until the proxy has opened the way; None without one."""
-    tls_ns: int | None
-    """Time from there to the end of the TLS handshake; None without TLS."""
-    upgrade_ns: int
-    """Time from the request to the answer that accepts it."""
-    total_ns: int
-    """All of it: the lookup of a name that no connection had needed before, waiting, and redirects included."""
-    tls_resumed: bool
-    """The handshake took up an earlier session (RFC 8446, section 2.2)."""
-    not_granted: tuple[str, ...] = ()
-    """Names of things that were asked for in vain: ``permessage-deflate``, ``subprotocol``, ``tls-resumption``,
-    ``tls-ticket``."""
-
-    def record_in(self, tally: Tally) -> None:
-        """Records them in the histograms of a tally."""
-        tally.connect_time_ns.record(self.total_ns)
-        tally.tcp_time_ns.record(self.tcp_ns)
-        if self.proxy_ns is not None:
-            tally.proxy_time_ns.record(self.proxy_ns)
-        if self.tls_ns is not None:
-            tally.tls_time_ns.record(self.tls_ns)
-            tally.tls_resumed += self.tls_resumed
-        tally.upgrade_time_ns.record(self.upgrade_ns)
-        tally.not_granted.update(self.not_granted)
 
 
 class Dialer:
@@ -159,18 +130,31 @@ class Dialer:
         if all(isinstance(result, DialError) for result in found):
             raise cast("DialError", found[0])
 
+    def goal(self, request: UpgradeRequest, number: int) -> tuple[str, int]:
+        """Returns the host and the port that connection `number` is to reach."""
+        addresses = self.target.addresses
+        if not addresses or request.moved:
+            return request.endpoint.host, request.endpoint.port
+        # Each URL in turn with each address.
+        turn = number // len(self.target.urls)
+        host, port = host_and_port(addresses[turn % len(addresses)], bare_ipv6=True)
+        return host, port or request.endpoint.port
+
     def trace(self, phase: str, result: Any) -> None:
         """Reports a phase that a dial has passed to the listener, if there is one."""
         if self.listener is not None:
             self.listener.phase_done(phase, result)
 
-    async def dial(self, connection: DialedSession, number: int, fill: Render | None = None) -> ConnectTimings:
+    async def dial(
+        self, connection: DialedSession, number: int, fill: Render | None = None, begun: BegunDial | None = None
+    ) -> ConnectTimings:
         """Opens session `number` of the run and hands it to `connection`.
 
         Args:
             connection: Takes the session over.
             number: Chooses the URL, the address and the source address, each in turn.
             fill: Fills a text's fields for this connection; not called where the target has none.
+            begun: What the dial has come to elsewhere.
 
         Raises:
             DialError: through the target's fault.
@@ -178,10 +162,11 @@ class Dialer:
             OSError: through ours, see `errors.host_failing`.
         """
         opening = _Dial(self, connection, number)
-        request = self.requests.of(number, fill)
+        request = self.requests.of(number, fill) if begun is None else begun.request
+        left_ns = self.timeout_ns if begun is None else max(0, begun.from_ns + self.timeout_ns - monotonic_ns())
         try:
-            async with asyncio.timeout(self.timeout_ns / 1e9):
-                return await opening.open(request)
+            async with asyncio.timeout(left_ns / 1e9):
+                return await opening.open(request, begun)
         except BaseException as error:
             if opening.upgraded:
                 # The session opened as its time ran out, or as the run was stopped: it is the connection's by now.
@@ -309,13 +294,16 @@ class _Dial:
             not_granted=upgrade.not_granted + self._tls_not_granted(),
         )
 
-    async def open(self, request: UpgradeRequest) -> ConnectTimings:
+    async def open(self, request: UpgradeRequest, begun: BegunDial | None = None) -> ConnectTimings:
         """Follows the redirects, if it is to."""
         target = self._dialer.target
         trail = RedirectChain(request, target) if target.follow_redirects else None
         while True:
             try:
-                return await self._try(request)
+                if begun is None:
+                    return await self._try(request)
+                goes_on, begun = self._go_on(begun), None
+                return await goes_on
             except RedirectError as moved:
                 if trail is None:
                     raise
@@ -325,7 +313,7 @@ class _Dial:
                     self._dialer.left_out.update(request.left_out)
                 self._dialer.trace("redirect", request)
 
-    async def _try(self, request: UpgradeRequest) -> ConnectTimings:
+    async def _try(self, request: UpgradeRequest, begun: BegunDial | None = None) -> ConnectTimings:
         """One request: to its answer."""
         dialer, endpoint = self._dialer, request.endpoint
         self.phase = "dns"
@@ -335,9 +323,15 @@ class _Dial:
             self._connected_ns = monotonic_ns()
             dialer.trace("connect", dialer.target.unix_socket)
         else:
-            host, port = self._goal(request)
+            host, port = dialer.goal(request, self._number)
             proxy = self.proxy = dialer.proxy_for(endpoint)
-            if proxy is None:
+            if begun is not None:
+                self.phase, self._from_ns, self._dialing_ns = "connect", begun.from_ns, begun.from_ns
+                self._sock = await dialer.tcp.race(
+                    begun.routes, dialer.rotation_index(self._number), self.attempts, begun.sock
+                )
+                self._connected_ns = monotonic_ns()
+            elif proxy is None:
                 await self._connect_to(host, port)
             else:
                 await self._go_through(proxy, host, port)
@@ -348,15 +342,25 @@ class _Dial:
         await upgrade.done
         return self.timings()
 
-    def _goal(self, request: UpgradeRequest) -> tuple[str, int]:
-        """The host and port that the session is to reach."""
-        addresses = self._dialer.target.addresses
-        if not addresses or request.moved:
-            return request.endpoint.host, request.endpoint.port
-        # Each URL in turn with each address.
-        turn = self._number // len(self._dialer.target.urls)
-        host, port = host_and_port(addresses[turn % len(addresses)], bare_ipv6=True)
-        return host, port or request.endpoint.port
+    async def _go_on(self, begun: BegunDial) -> ConnectTimings:
+        """Goes on with a dial that another has begun: it is still connecting, or its request has left."""
+        self.attempts = begun.attempts
+        if not begun.connected_ns:
+            return await self._try(begun.request, begun)
+        self.phase, self._request, self._sock = "upgrade", begun.request, begun.sock
+        self._from_ns = self._dialing_ns = begun.from_ns
+        self._connected_ns = self._ready_ns = begun.connected_ns
+        upgrade = self._handshake(begun.request, begun.sock)
+        transport = self._transport = SocketTransport(asyncio.get_running_loop(), begun.sock, upgrade)
+        upgrade.resume(transport, begun.key, begun.asked_ns)
+        if begun.answer:
+            upgrade.data_received(begun.answer)
+        if not begun.error:
+            transport.resume_reading()
+        elif not upgrade.done.done():
+            upgrade.connection_lost(None if begun.error < 0 else OSError(begun.error, os.strerror(begun.error)))
+        await upgrade.done
+        return self.timings()
 
     async def _connect_to(self, host: str, port: int) -> None:
         """A TCP connection to the first of a host's addresses that takes one."""
@@ -402,16 +406,18 @@ class _Dial:
             await proxy.open(self._sock, host, port)
         self._dialer.trace("proxy", (host, port))
 
-    async def _begin(self, request: UpgradeRequest) -> OpeningHandshake:
-        """TLS, if the URL has it, and the upgrade request."""
-        sock, connection, secure = self._sock, self._connection, request.endpoint.secure
-        assert sock is not None
-        dialer = self._dialer
-        context = dialer.tls.for_request(request) if secure else None
-        self._request = request
-        tunnel = cast("asyncio.Transport | None", self._transport)
+    def _handshake(
+        self,
+        request: UpgradeRequest,
+        sock: socket.socket,
+        context: ResumableContext | None = None,
+        *,
+        tunnel: bool = False,
+    ) -> OpeningHandshake:
+        """Returns the upgrade, which hands an accepted session over; under TLS with a context, or behind a tunnel."""
+        dialer, connection = self._dialer, self._connection
         # What a session writes goes past no TLS, be it that of the proxy.
-        under_tls = secure or tunnel is not None
+        under_tls = context is not None or tunnel
 
         def take_over(transport: asyncio.Transport, early: bytes, deflate: PerMessageDeflate | None) -> None:
             dialer.has_opened = True
@@ -429,15 +435,26 @@ class _Dial:
             transport.set_protocol(TlsReader(connection, dialer.tls_buffer) if under_tls else connection)
             connection.attach(transport, sock, secure=under_tls, early=early, deflate=deflate)
 
+        self._upgrade = OpeningHandshake(
+            request,
+            take_over,
+            listener=dialer.listener,
+            timeout_ns=dialer.timeout_ns,
+            left_hint="" if dialer.has_opened else _left_hint(request, self.target),
+        )
+        return self._upgrade
+
+    async def _begin(self, request: UpgradeRequest) -> OpeningHandshake:
+        """TLS, if the URL has it, and the upgrade request."""
+        sock, secure = self._sock, request.endpoint.secure
+        assert sock is not None
+        dialer = self._dialer
+        context = dialer.tls.for_request(request) if secure else None
+        self._request = request
+        tunnel = cast("asyncio.Transport | None", self._transport)
+
         def upgrade() -> OpeningHandshake:
-            self._upgrade = OpeningHandshake(
-                request,
-                take_over,
-                listener=dialer.listener,
-                timeout_ns=dialer.timeout_ns,
-                left_hint="" if dialer.has_opened else _left_hint(request, self.target),
-            )
-            return self._upgrade
+            return self._handshake(request, sock, context, tunnel=tunnel is not None)
 
         loop = asyncio.get_running_loop()
         name = request.endpoint.server_name

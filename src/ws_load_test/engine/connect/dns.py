@@ -86,6 +86,20 @@ class Resolver:
         _keep(self._routes, (host, port), (found, ways))
         return ways
 
+    def known_routes(self, host: str, port: int) -> list[Route] | None:
+        """Returns the ways to a host where `routes` would not have to wait for them; else None."""
+        known = self._routes.get((host, port))
+        found = _fixed_for(self._fixed, host, port)
+        if found is None:
+            lookup = self._lookups.get(host)
+            if lookup is None or not lookup.task.done() or lookup.task.cancelled():
+                return None
+            if not (lookup.is_usable(self._plan.target.dns_ttl_ns) or is_address(host)):
+                return None
+            result = lookup.task.result()
+            found = None if isinstance(result, Fault) else result
+        return known[1] if known is not None and known[0] is found else None
+
     async def addresses(self, host: str, port: int) -> Found:
         """Returns the addresses of a host, the best first; the port matters only to `--resolve`.
 

@@ -108,15 +108,15 @@ class OpeningHandshake(asyncio.Protocol):
             if tls is not None and self._request.endpoint.secure:
                 self._listener.tls_established(tls)
         self.asked_ns = monotonic_ns()
-        data = self._request_bytes()
+        data = request_bytes(self._http, self._request, self._key)
         if self._listener is not None:
             self._listener.request_sent(self._request, data)
         self._transport.write(data)
 
-    def _request_bytes(self) -> bytes:
-        headers = [*self._request.headers, ("Sec-WebSocket-Key", self._key)]
-        request = h11.Request(method="GET", target=self._request.endpoint.resource, headers=headers)
-        return (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+    def resume(self, transport: asyncio.Transport, key: str, asked_ns: int) -> None:
+        """Goes on with a request that has left with this key, at this instant."""
+        self._transport, self._key, self.asked_ns = transport, key, asked_ns
+        request_bytes(self._http, self._request, key)
 
     def data_received(self, data: bytes) -> None:
         """Reads on until the response's head is whole."""
@@ -308,3 +308,10 @@ class OpeningHandshake(asyncio.Protocol):
         if body:
             self._listener.body_received(body, is_body=True)
         self.done.set_exception(self._refusal[1])
+
+
+def request_bytes(http: h11.Connection, request: UpgradeRequest, key: str) -> bytes:
+    """Returns a request as it leaves, with a key as its last header; the connection then expects the answer."""
+    headers = [*request.headers, ("Sec-WebSocket-Key", key)]
+    head = h11.Request(method="GET", target=request.endpoint.resource, headers=headers)
+    return (http.send(head) or b"") + (http.send(h11.EndOfMessage()) or b"")

@@ -80,17 +80,19 @@ class TcpConnector:
         Raises:
             OSError: No address took the connection.
         """
-        ordered = self._ordered(routes, turn) if len(routes) > 1 else routes
+        ordered = self.ordered(routes, turn)
         if len(ordered) > 1:
-            return await self._race(ordered, turn, attempts)
+            return await self.race(ordered, turn, attempts)
         try:
             return await self._attempt(ordered[0], turn, attempts)
         except OSError as error:
-            self._failure(ordered[0], error, attempts)
+            self.note_failure(ordered[0], error, attempts)
             raise
 
-    def _ordered(self, routes: Sequence[Route], turn: int) -> list[Route]:
+    def ordered(self, routes: Sequence[Route], turn: int) -> Sequence[Route]:
         """Returns the routes in the order in which they are tried: families in turn, those that failed last."""
+        if len(routes) == 1:
+            return routes
         ordered = interleaved(routes)
         if self._rotates:
             start = turn % len(ordered)
@@ -100,9 +102,23 @@ class TcpConnector:
         since_ns = monotonic_ns() - PASSED_OVER_NS
         return sorted(ordered, key=lambda route: self._failed_ns.get(route.address, 0) > since_ns)
 
-    async def _race(self, routes: Sequence[Route], turn: int, attempts: Attempts) -> socket.socket:
-        """Tries addresses one after another, each beside those that have not answered yet; the first to answer wins."""
+    async def race(
+        self, routes: Sequence[Route], turn: int, attempts: Attempts, begun: socket.socket | None = None
+    ) -> socket.socket:
+        """Tries addresses one after another, each beside those that have not answered yet; the first to answer wins.
+
+        Args:
+            routes: The ways to the host in the order in which they are tried.
+            turn: As for `connect`.
+            attempts: As for `connect`.
+            begun: A socket that has been connecting with the first of them, without an answer for its time.
+
+        Raises:
+            OSError: No address took the connection.
+        """
         waiting, running = list(routes), dict[asyncio.Task[socket.socket], "Route"]()
+        if begun is not None:
+            running[asyncio.create_task(self._await(waiting[0], begun))] = waiting.pop(0)
         try:
             while waiting or running:
                 if waiting:
@@ -119,7 +135,7 @@ class TcpConnector:
                         return task.result()
                     if not isinstance(error, OSError):
                         raise error
-                    self._failure(route, error, attempts)
+                    self.note_failure(route, error, attempts)
             raise attempts.error()
         finally:
             for task in running:
@@ -130,11 +146,26 @@ class TcpConnector:
         attempts.tried.append(address_text(route.address))
         source = route.sources[turn % len(route.sources)] if route.sources else None
         sock = await open_socket(route.family, route.address, source)
-        self._failed_ns.pop(route.address, None)
-        self._trace("connect", route.address)
+        self.note_success(route)
         return sock
 
-    def _failure(self, route: Route, error: OSError, attempts: Attempts) -> None:
+    async def _await(self, route: Route, sock: socket.socket) -> socket.socket:
+        """Waits for a connection that has been begun."""
+        try:
+            await _connected(sock)
+        except BaseException:
+            sock.close()
+            raise
+        self.note_success(route)
+        return sock
+
+    def note_success(self, route: Route) -> None:
+        """Takes down that an address took a connection."""
+        self._failed_ns.pop(route.address, None)
+        self._trace("connect", route.address)
+
+    def note_failure(self, route: Route, error: OSError, attempts: Attempts) -> None:
+        """Takes down that an address took no connection."""
         attempts.failures.append((address_text(route.address), error))
         self._trace("try", (route.address, error))
         if classify_host_error(error) is None:
@@ -193,13 +224,24 @@ async def _connect(sock: socket.socket, address: tuple[Any, ...] | str) -> None:
         return
     error = sock.connect_ex(address)
     if error == errno.EINPROGRESS:
-        connected = asyncio.Event()
-        loop.add_writer(sock, connected.set)
-        try:
-            await connected.wait()
-        finally:
-            loop.remove_writer(sock)
-        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        await _connected(sock)
+    elif error:
+        raise OSError(error, os.strerror(error))
+
+
+async def _connected(sock: socket.socket) -> None:
+    """Waits until a socket is connected.
+
+    Raises:
+        OSError: It did not connect.
+    """
+    loop, connected = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(sock, connected.set)
+    try:
+        await connected.wait()
+    finally:
+        loop.remove_writer(sock)
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
 

@@ -74,8 +74,8 @@ static inline void ws_watch_again(ws_backend *b, int fd, uint32_t slot) {
 
 static inline void ws_unwatch(ws_backend *b, int fd) { epoll_ctl(b->ep, EPOLL_CTL_DEL, fd, NULL); }
 
-/* Returns how many are ready of `WS_READY` at most, without waiting; 0 or less: none. */
-static inline int ws_poll(ws_backend *b, ws_ready *ready) { return epoll_wait(b->ep, ready, WS_READY, 0); }
+/* Returns how many are ready, of so many at most, without waiting; 0 or less: none. */
+static inline int ws_poll(ws_backend *b, ws_ready *ready, int most) { return epoll_wait(b->ep, ready, most, 0); }
 
 /* Waits until an instant for a descriptor, -1: does not wait. Returns 1 if it is readable. */
 static inline int ws_wait_for(int fd, int64_t until_ns) {

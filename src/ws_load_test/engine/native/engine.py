@@ -1,8 +1,8 @@
 """The native engine: the control plane of the portable one, with the work of every message in a compiled loop.
 
-Sessions are dialed, set up and closed by the same code. While they carry the load they are lent to `Reactor`
-(`lending`), so that a message costs what it costs in C. A plan of which the loop cannot do something (`unsupported`) runs
-in the portable engine.
+Plain sessions are dialed in a compiled loop as well (`opener`); all are set up and closed by the portable code. While
+they carry the load they are lent to `Reactor` (`lending`), so that a message costs what it costs in C. A plan of which
+the loop cannot do something (`unsupported`) runs in the portable engine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
+from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
 from ws_load_test.engine.native.reactor import Reactor
 from ws_load_test.engine.native.rules import questions_of, rules_of, source_of, unsupported
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.load_models.load_model import LoadModel
+    from ws_load_test.engine.session_opener import SessionOpener
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.message_trace import MessageTrace
     from ws_load_test.engine.sessions.sender import Conversation
@@ -44,30 +46,33 @@ class NativeFactory(ConnectionFactory):
     """Makes connections that can be lent, and the load on them."""
 
     connection_type: ClassVar[type[Connection]] = NativeConnection
+    lender: Lender
+    """Lends the connections; set as soon as the load is made."""
 
     def connection(
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
     ) -> Connection:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
         connection = cast("NativeConnection", super().connection(owner, number, no_pong=no_pong, trace=trace))
-        connection.lender = self._lender
+        connection.lender = self.lender
         return connection
 
     def close(self) -> None:
         """Closes the feed, and ends the compiled loop."""
         super().close()
-        self._lender.close()
+        self.lender.close()
 
     def _conversation(self, connection: Connection) -> Conversation:
         native = cast("NativeConnection", connection)
         native.slot = NOT_LENT
         if native.reading.extract_id is not None:
-            return NativeCorrelatedConversation(native, self._recent_ids)
+            by_path = self._plan.correlation.by_path
+            return NativeCorrelatedConversation(native, self._recent_ids, id_is_text=by_path)
         return NativeConversation(native)
 
     def _payloads(self, number: int) -> PayloadStream:
         """Returns the messages of connection `number`, for when it comes back: they are the compiled loop's."""
-        return PayloadStream(partial(self._lender.reactor.render, number), self._plan.message.opcode)
+        return PayloadStream(partial(self.lender.reactor.render, number), self._plan.message.opcode)
 
     def _load(
         self,
@@ -87,13 +92,13 @@ class NativeFactory(ConnectionFactory):
             reactor.vary(source_of(plan.message, share))
         self._recent_ids = NativeRecentIds(reactor)
         reactor.kernel_instants = plan.reply_instant == "kernel"
-        self._lender = Lender(reactor)
+        self.lender = Lender(reactor)
         group = cast("SessionGroup", owner)
         checks = [name for name, _ in reading.expect]
         group.samples = NativeSamples(group, reactor, on_schedule=on_schedule, checks=checks)
         kind = NativeOpenLoop if on_schedule else NativeClosedLoop
         load = kind.of(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
-        load.lend_through(self._lender)
+        load.lend_through(self.lender)
         return cast("LoadModel[Any]", load)
 
 
@@ -102,6 +107,7 @@ class NativeEngine(PortableEngine):
 
     name: ClassVar[str] = "native"
     factory_type: ClassVar[type[ConnectionFactory]] = NativeFactory
+    opener_type: ClassVar[type[SessionOpener]] = NativeOpener
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import UsageError
+from ws_load_test.common.faults import HostErrorKind, classify_host_error
 from ws_load_test.common.loop_turns import TURN_NS
 from ws_load_test.engine.native.own_tls import carrier_of, has_tls
 from ws_load_test.engine.native.reactor import Reactor, tls_of
@@ -90,21 +91,27 @@ class NativeConnection(Connection):
         if unread is not None:
             self.owner.tally.bytes_received += len(unread)
             early += unread
-        self.slot = reactor.lend(
-            self._sock.fileno(),
-            self.number,
-            early,
-            self._fragmented_bytes,
-            bytes(self._parts),
-            self._message_opcode,
-            tls,
-        )
+        try:
+            self.slot = reactor.lend(
+                self._sock.fileno(),
+                self.number,
+                early,
+                self._fragmented_bytes,
+                bytes(self._parts),
+                self._message_head & frames.OPCODE_BITS,
+                tls,
+            )
+        except OSError as error:
+            self._close_unlent(error)
+            return False
         self._parts = bytearray()
         return True
 
-    @property
-    def _message_opcode(self) -> int:
-        return self._message_head & frames.OPCODE_BITS
+    def _close_unlent(self, error: OSError) -> None:
+        """Closes a session that the kernel does not let the loop watch: this machine is at a limit of its own."""
+        self.owner.tally.host_errors[classify_host_error(error) or HostErrorKind.OUT_OF_MEMORY] += 1
+        self.carrier.resume_reading()
+        self.close()
 
     def take_back(self, reactor: Reactor) -> int:
         """Goes on with the session in Python. Returns the messages that would have left, had there been any."""
@@ -197,6 +204,8 @@ class Lender:
 
     def lend(self, connection: NativeConnection) -> bool:
         """Lends a session. Returns False if the compiled loop cannot take it now."""
+        if connection.slot != NOT_LENT:
+            return True
         self.watch()
         if not connection.lend(self.reactor):
             return False

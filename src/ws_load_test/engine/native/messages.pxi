@@ -27,15 +27,14 @@ cdef int _set_path(ws_path *path, tuple steps) except -1:
 
 
 cdef ws_check *_new_checks(list checks, unsigned *count) except NULL:
-    """Takes checks: the path of a value in JSON, or None, and the text that it must be, or that a message contains."""
+    """Takes checks: their kind, a path in JSON, and the text there, or anywhere in a message; None: any value."""
     cdef ws_check *made = <ws_check *>calloc(len(checks) + 1, sizeof(ws_check))
     if not made:
         raise MemoryError
-    for steps, text in checks:
-        made[count[0]].is_json = steps is not None
+    for kind, steps, text in checks:
+        made[count[0]].kind = kind
         made[count[0]].is_any = text is None
-        if steps is not None:
-            _set_path(&made[count[0]].path, steps)
+        _set_path(&made[count[0]].path, steps)
         made[count[0]].text = _copied(text or b"")
         made[count[0]].size = len(text or b"")
         count[0] += 1

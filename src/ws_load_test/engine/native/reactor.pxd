@@ -68,7 +68,7 @@ cdef extern from "batch.h" nogil:
         const uint8_t *text
         size_t size
     ctypedef struct ws_check:
-        int is_json
+        int kind
         int is_any
         ws_path path
         const uint8_t *text
@@ -218,7 +218,7 @@ cdef extern from "backend_epoll.h" nogil:
     int ws_watch(ws_backend *, int, uint32_t)
     void ws_watch_again(ws_backend *, int, uint32_t)
     void ws_unwatch(ws_backend *, int)
-    int ws_poll(ws_backend *, ws_ready *)
+    int ws_poll(ws_backend *, ws_ready *, int)
     bint ws_wait_for(int, int64_t)
     bint ws_stamp(int)
     ssize_t ws_receive(ws_backend *, int, bint, uint8_t **, int64_t *)

@@ -226,6 +226,7 @@ cdef class Reactor:
         ws_keep(&s.stream, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
         if early:
             self._take(slot, <uint8_t *>PyBytes_AsString(early), len(early), ws_now_ns())
+            self._call_for_events()
         return slot
 
     cdef int _make_room(self) except -1:
@@ -352,7 +353,7 @@ cdef class Reactor:
         Returns how many descriptors were ready, or 1 where there is more to do without one.
         """
         cdef ws_ready ready[WS_READY]
-        cdef int n = ws_poll(&self.kernel, ready), i
+        cdef int n = ws_poll(&self.kernel, ready, WS_READY), i
         cdef uint32_t j
         for i in range(n):
             if ws_ready_slot(&ready[i]) == WS_TIMER:
@@ -829,6 +830,7 @@ cdef class Reactor:
     def fire(self, uint32_t slot, uint32_t count):
         """Closed loop: sends so many messages, or as many as are left."""
         self._fire(slot, count)
+        self._call_for_events()
 
     def send_due(self, uint32_t slot, int64_t due):
         """Open loop: sends a message, or keeps it until there is room."""
@@ -878,6 +880,7 @@ cdef class Reactor:
     def make_up(self, uint32_t slot, uint32_t count):
         """Sends what so many messages that were given up make room for."""
         self._make_up(slot, count)
+        self._call_for_events()
 
     def note_fate(self, uint64_t connection, bytes key, bint late):
         """Remembers that a message was given up, or answered, while Python had its session."""
@@ -910,6 +913,11 @@ cdef class Reactor:
         self.all[slot].gone = True
         self.all[slot].error = error or self.all[slot].error
         self._note(slot, GOES_BACK)
+
+    cdef void _call_for_events(self) noexcept:
+        """Makes `fileno` readable if there are events outside of `run`."""
+        if self.n_changed:
+            self._arm(1)
 
     def events(self):
         """Returns what has happened since the last call: slot, bits of its kind, a count, an instant, a pong's payload.

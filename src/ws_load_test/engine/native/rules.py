@@ -9,10 +9,10 @@ from ws_load_test.messages.fields import ConnectionNumber, MessageNumber, Random
 from ws_load_test.messages.template import BYTES_IN_TEXT, Template, template_text
 from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.plan.codecs.names_and_places import parse_path
-from ws_load_test.websocket.frames import FIN, LARGEST_CONTROL_PAYLOAD
+from ws_load_test.websocket.frames import FIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.sessions.read_policy import ReadPolicy
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Check, Correlation
     from ws_load_test.plan.plan import Plan
 
-IN_ORDER, BY_PAYLOAD, BY_JSON = 0, 1, 2
-"""Rules by which a reply finds its message (`talk.h`)."""
+IN_ORDER, BY_PAYLOAD, BY_JSON, BY_QUESTION = range(4)
+"""Rules by which a reply finds its message (`talk.h`): what the loop cannot find itself, it has Python find."""
+CONTAINS, IN_JSON, BY_PYTHON = range(3)
+"""Kinds of checks (`scan.h`)."""
 OF_REPLY, OF_MESSAGE, OF_IGNORE, OF_EXPECT = 0, 1, 2, 3
 """Questions of the compiled loop about a message: its id, or if it passes a check (`talk.h`)."""
 NO_HOLE, SEQ, CONNECTION, NOW_MS, UUID, RANDOM, INT = range(7)
@@ -38,6 +40,8 @@ _FIELDS = {kind.name for kind in _KINDS}
 _NO_LIMIT = 1 << 64
 
 Path = tuple[bytes | int, ...]
+NativeCheck = tuple[int, Path, bytes | None]
+"""Kind of a check, a path, and the text there, or anywhere in a message; None: any value."""
 Part = tuple[bytes, int, int, int]
 """A text, the kind of the hole behind it, and two numbers: the smallest value and how many there are, or a size."""
 
@@ -66,20 +70,15 @@ class Rules(NamedTuple):
     """Payload of the pongs that are replies, where they come in order."""
     in_message: Path
     in_reply: Path
-    ignore: list[tuple[Path | None, bytes | None]]
-    expect: list[tuple[Path | None, bytes | None]]
+    ignore: list[NativeCheck]
+    expect: list[NativeCheck]
 
 
 def unsupported(plan: Plan) -> list[str]:
     """Returns what of a plan's messages and replies the compiled loop cannot do, each a sentence."""
     correlation, message = plan.correlation, plan.message
-    checks = (*correlation.expect, *correlation.ignore)
     unknown = [name for name in message.fields if name not in _FIELDS]
     rules = (
-        (
-            correlation.rule == "regex" or any(check.kind == "regex" for check in checks),
-            "it knows no regular expressions",
-        ),
         (correlation.rule == "none", "it awaits a reply to each message"),
         (bool(correlation.auto_replies), "it answers no messages of the target"),
         (correlation.check_utf8, "it does not check that texts are UTF-8"),
@@ -87,22 +86,23 @@ def unsupported(plan: Plan) -> list[str]:
         (bool(correlation.greetings) and not plan.setup_messages, "it takes the first message for a reply"),
         (message.sizes is not None, "its messages do not vary in size"),
         (bool(unknown), f"it does not fill {', '.join(f'{{{name}}}' for name in unknown)}"),
-        (message.kind == "ping" and _may_be_long(message), "its pings might be longer than a ping may be"),
     )
     return [reason for applies, reason in rules if applies]
 
 
 def rules_of(correlation: Correlation, reading: ReadPolicy) -> Rules:
     """Returns how the replies of a plan are matched and checked."""
-    by_json = reading.extract_id is not None and not reading.id_is_payload
+    by = IN_ORDER
+    if reading.extract_id is not None:
+        by = BY_PAYLOAD if reading.id_is_payload else BY_JSON if correlation.rule == "json" else BY_QUESTION
     return Rules(
-        by=IN_ORDER if reading.extract_id is None else BY_PAYLOAD if reading.id_is_payload else BY_JSON,
+        by=by,
         pongs=reading.pongs,
         expected_pong=reading.expected_pong,
-        in_message=_path(correlation.id_path(of_reply=False)) if by_json else (),
-        in_reply=_path(correlation.id_path(of_reply=True)) if by_json else (),
-        ignore=_checks(correlation.ignore),
-        expect=_checks(correlation.expect),
+        in_message=_path(correlation.id_path(of_reply=False)) if by == BY_JSON else (),
+        in_reply=_path(correlation.id_path(of_reply=True)) if by == BY_JSON else (),
+        ignore=[_check(check) for check in correlation.ignore],
+        expect=[_check(check) for check in correlation.expect],
     )
 
 
@@ -143,21 +143,12 @@ def _path(text: str) -> Path:
     return tuple(step.encode() if isinstance(step, str) else step for step in parse_path(text, "json"))
 
 
-def _checks(checks: Iterable[Check]) -> list[tuple[Path | None, bytes | None]]:
-    return [
-        (None, check.operand.encode())
-        if check.kind == "contains"
-        else (_path(check.operand), None if check.value is None else check.value.encode())
-        for check in checks
-        if check.kind != "regex"
-    ]
-
-
-def _may_be_long(message: Message) -> bool:
-    """Returns True unless each ping is surely as short as RFC 6455, section 5.5 wants it."""
-    payloads = (message.payload, *message.alternatives)
-    sizes = [Template(template_text(payload), ()).max_bytes for payload in payloads]
-    return any(size is None or size > LARGEST_CONTROL_PAYLOAD for size in sizes)
+def _check(check: Check) -> NativeCheck:
+    if check.kind == "contains":
+        return CONTAINS, (), check.operand.encode()
+    if check.kind == "json":
+        return IN_JSON, _path(check.operand), None if check.value is None else check.value.encode()
+    return BY_PYTHON, (), None
 
 
 def _parts(payload: bytes) -> list[Part]:

@@ -301,9 +301,11 @@ static inline int ws_find(const ws_path *path, const uint8_t *data, size_t size,
 
 /* --- Checks of a message ---------------------------------------------------------------------------------------------- */
 
+enum { WS_CONTAINS, WS_IN_JSON, WS_BY_PYTHON };
+
 typedef struct {
-    int is_json;       /* else: the message contains `text` */
-    int is_any;        /* JSON: any value but null will do */
+    int kind;          /* the message contains `text`, has it at `path`, or Python says if it passes */
+    int is_any;        /* at the path: any value but null will do */
     ws_path path;
     const uint8_t *text;
     size_t size;
@@ -312,7 +314,8 @@ typedef struct {
 /* Returns 1 if a message satisfies a check, 0 if not, or WS_ASK. */
 static inline int ws_satisfies(const ws_check *check, const uint8_t *data, size_t size) {
     ws_value value;
-    if (!check->is_json) return memmem(data, size, check->text, check->size) != NULL;
+    if (check->kind == WS_BY_PYTHON) return WS_ASK;
+    if (check->kind == WS_CONTAINS) return memmem(data, size, check->text, check->size) != NULL;
     int found = ws_find(&check->path, data, size, &value);
     if (found != WS_FOUND || check->is_any) return found;
     return value.size == check->size && !memcmp(value.text, check->text, value.size);

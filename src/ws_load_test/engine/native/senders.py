@@ -143,10 +143,11 @@ class LentTable(InFlightTable):
 class NativeCorrelatedConversation(CorrelatedConversation):
     """Messages in flight by their ids, of a session that can be lent."""
 
-    def __init__(self, connection: NativeConnection, recent_ids: RecentIds) -> None:
+    def __init__(self, connection: NativeConnection, recent_ids: RecentIds, *, id_is_text: bool) -> None:
+        """Makes a conversation; ids are texts, or else bytes."""
         super().__init__(connection, recent_ids)
         self.table = LentTable(recent_ids, connection)
-        self._id_is_text = not connection.reading.id_is_payload
+        self._id_is_text = id_is_text
 
     def take_over(self, loan: Loan) -> None:
         """Goes on with the messages that were in flight while the session was lent."""

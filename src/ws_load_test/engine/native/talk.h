@@ -10,7 +10,8 @@
 
 #include "ids.h"
 
-enum { WS_BY_ORDER = 0, WS_BY_PAYLOAD = 1, WS_BY_JSON = 2 };
+/* In order, or by an id: the whole payload, a value in JSON, or what only Python finds. */
+enum { WS_BY_ORDER = 0, WS_BY_PAYLOAD = 1, WS_BY_JSON = 2, WS_BY_QUESTION = 3 };
 enum { WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID, WS_ASK_IGNORE, WS_ASK_EXPECT };
 enum { WS_REPLY, WS_PUSH, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY };
 
@@ -50,7 +51,7 @@ static inline int ws_id_of(const ws_rules *r, int is_reply, const uint8_t *paylo
         id->size = size;
         return WS_FOUND;
     }
-    int found = ws_find(is_reply ? &r->in_reply : &r->in_message, payload, size, id);
+    int found = r->by == WS_BY_QUESTION ? WS_ASK : ws_find(is_reply ? &r->in_reply : &r->in_message, payload, size, id);
     return found == WS_ASK ? r->ask(r->loop, is_reply ? WS_ASK_REPLY_ID : WS_ASK_MESSAGE_ID, 0, payload, size, id) : found;
 }
 

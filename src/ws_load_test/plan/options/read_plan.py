@@ -45,6 +45,7 @@ from ws_load_test.plan.options.messages import (
     read_first_messages,
     read_message,
 )
+from ws_load_test.plan.options.presets import named_by_preset, with_preset
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.scenario.problems import PlanSource, WrittenRoles, located
 from ws_load_test.plan.options.scenario.read import FILE_KEYS, read_scenario, source_of
@@ -88,15 +89,16 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         PlanError: with every problem found.
     """
     given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
+    given, preset, of_preset = with_preset(given)
     values, problems = parse_options(given, owned_by(Owner.PLAN))
-    problems += unknown_options(given, {*PARSERS, *FILE_KEYS})
+    problems += [*of_preset, *unknown_options(given, {*PARSERS, *FILE_KEYS})]
     if "url" not in given:
         problems.append(OptionProblem("URL", "missing; say what to test, for example ws://localhost:3001"))
     problems += conflicts(values)
     problems += missing_companions(values, given)
     target = read_target(values, problems)
     _check_schedule(values, problems)
-    scenario = read_scenario(given, values, problems)
+    scenario = read_scenario(given, values, problems, preset)
     if scenario is None:
         message = read_message(values, problems)
         correlation = read_correlation(values, message, problems)
@@ -119,7 +121,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     if message.feed is not None and not problems:
         check_feed_rows(values, message.feed, connections, problems)
     if problems:
-        raise PlanError(located(problems, source_of(given), given))
+        raise PlanError(located(named_by_preset(problems, preset, options), source_of(given), given))
 
     duration_ns = _duration_ns(values)
     load = RoleLoad() if scenario is not None else _read_load(values, _senders(fan_out, connections), duration_ns)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
 from ws_load_test.plan import values as option_values
-from ws_load_test.plan.options import message_values
+from ws_load_test.plan.options import message_values, presets
 from ws_load_test.plan.options.spec import Count, Duration, Flag, Group, Number, OptionSpec, Text, Texts
+from ws_load_test.plan.presets import preset_names
 
 _ONE_ACKNOWLEDGEMENT = "a fan-out is measured by its deliveries, and acknowledged with one message"
 _ONE_MESSAGE = "an answer is one message; add --until CHECK, which names the last of several"
@@ -90,6 +91,23 @@ MESSAGE = (
         parse=option_values.strings,
         repeatable=True,
         may_begin_with_hyphen=True,
+    ),
+    OptionSpec(
+        name="protocol",
+        metavar="NAME",
+        help="begin with what a protocol asks for: its handshake, keep-alive and rule of matching; alone with --explain"
+        f" it prints the preset: {', '.join(preset_names())}",
+        group=Group.MESSAGE,
+        parse=presets.protocol,
+    ),
+    OptionSpec(
+        name="fill",
+        metavar="NAME=TEXT",
+        help="put TEXT into a place of the preset",
+        group=Group.MESSAGE,
+        parse=presets.fills,
+        repeatable=True,
+        requires={("protocol",): "fills a place of a preset; add --protocol NAME"},
     ),
 )
 REPLIES = (
@@ -227,6 +245,8 @@ class MessageOptions(TypedDict, total=False):
     feed: Text
     feed_order: Literal["round-robin", "random", "connection", "connection-shared"] | None
     trace: Number
+    protocol: Text
+    fill: Texts | Mapping[str, str]
     first_message: Texts
     match: Text
     skip_first: Count

@@ -27,8 +27,9 @@ from ws_load_test.plan.values import kind_of
 if TYPE_CHECKING:
     from ws_load_test.messages import Feed
     from ws_load_test.plan.options.scenario.problems import PlanSource
+    from ws_load_test.plan.presets import Preset
 
-FILE_KEYS = ("role", "protocol")
+FILE_KEYS = ("role",)
 """Keys of a plan file that are no options of the command line."""
 _EXAMPLE = "write for example [role.user] and [[role.user.steps]]"
 
@@ -50,7 +51,7 @@ def source_of(given: Mapping[str, Any]) -> PlanSource | None:
 
 
 def read_scenario(
-    given: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem]
+    given: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem], preset: Preset | None = None
 ) -> ReadScenario | None:
     """Returns the scenario of the options, None without one; adds to `problems` what is wrong with it.
 
@@ -58,6 +59,7 @@ def read_scenario(
         given: Options as they were given.
         values: Parsed values of the options of the catalogue.
         problems: Problems found so far.
+        preset: What every role does before its own; None: nothing.
     """
     if "role" not in given:
         return None
@@ -71,8 +73,8 @@ def read_scenario(
         has_feed="feed" in values,
         has_rooms="rooms" in given,
     )
-    complete = read_roles(roles, texts, found) if roles else {}
-    scenario = _scenario(complete, given, values, found)
+    complete = read_roles(roles, texts, found, {} if preset is None else preset.every_role) if roles else {}
+    scenario = _scenario(complete, values, found)
     message = _message(feed, values, texts, problems)
     problems.extend(found.found)
     return ReadScenario(scenario, message, tuple(found.warnings))
@@ -88,14 +90,8 @@ def _written_roles(value: Any, problems: Problems) -> Mapping[str, Any]:
     return written
 
 
-def _scenario(
-    roles: Mapping[str, WrittenRole], given: Mapping[str, Any], values: Mapping[str, Any], problems: Problems
-) -> Scenario:
+def _scenario(roles: Mapping[str, WrittenRole], values: Mapping[str, Any], problems: Problems) -> Scenario:
     """Returns the scenario; one that stands for it where there is no role to read."""
-    protocol = given.get("protocol", "")
-    if not isinstance(protocol, str):
-        problems.add(("protocol",), f"takes the name of a protocol, not {kind_of(protocol)}")
-        protocol = ""
     rooms: tuple[str, ...] = values.get("rooms", ())
     if not roles:
         return Scenario(roles=(Role("none", 1),))
@@ -104,7 +100,7 @@ def _scenario(
     check_audience(roles, sessions, rooms, values, problems)
     return Scenario(
         roles=models,
-        protocol=protocol,
+        protocol=values.get("protocol", ""),
         rooms=rooms,
         stall_ns=values.get("stall", DEFAULT_STALL_NS),
         recovery=values.get("recovery", "none"),

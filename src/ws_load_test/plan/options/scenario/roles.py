@@ -26,8 +26,17 @@ _CONTENTS = ("open", "steps", "leave", "on", "timer", "python")
 _OF_ARRIVALS = ("arrivals", "seed", "at-most")
 
 
-def read_roles(written: Mapping[str, Any], texts: Texts, problems: Problems) -> dict[str, WrittenRole]:
-    """Returns the roles by their names, with what they take from others; adds to `problems` what is wrong."""
+def read_roles(
+    written: Mapping[str, Any], texts: Texts, problems: Problems, every: Mapping[str, Any]
+) -> dict[str, WrittenRole]:
+    """Returns the roles by their names, with what they take from others; adds to `problems` what is wrong.
+
+    Args:
+        written: The roles as they are written.
+        texts: Reads texts and their fields.
+        problems: Takes what is wrong.
+        every: What every role does before its own, but for one of Python.
+    """
     roles: dict[str, WrittenRole] = {}
     for name, table in written.items():
         place = ("role", str(name))
@@ -40,7 +49,8 @@ def read_roles(written: Mapping[str, Any], texts: Texts, problems: Problems) -> 
             roles[str(name)] = _read_role(str(name), table, place, texts, problems)
         else:
             problems.add(place, f"takes a table such as [role.{name}], not {kind_of(table)}")
-    complete = {name: _named(_with_base(role, roles, problems)) for name, role in roles.items()}
+    first = _first_of_every_role(every, texts, problems)
+    complete = {name: _named(_after(first, _with_base(role, roles, problems))) for name, role in roles.items()}
     broken = any(problems.has((*role.place, "like")) for role in roles.values())
     for role in complete.values():
         # Without what it takes from another, it would seem to lack it.
@@ -48,6 +58,31 @@ def read_roles(written: Mapping[str, Any], texts: Texts, problems: Problems) -> 
             _check_restarts(role, problems)
             check_captures(role, problems)
     return complete
+
+
+def _first_of_every_role(every: Mapping[str, Any], texts: Texts, problems: Problems) -> WrittenRole:
+    """Returns what a preset has for every role; problems with it are those of the key `protocol`."""
+    place = ("protocol",)
+    return WrittenRole(
+        "every",
+        place,
+        {},
+        open=read_steps(every.get("open", ()), place, texts, problems),
+        reactions=read_reactions(every.get("on", ()), place, texts, problems),
+        timers=read_timers(every.get("timer", ()), place, texts, problems),
+    )
+
+
+def _after(first: WrittenRole, role: WrittenRole) -> WrittenRole:
+    """Returns a role that does first what every role does."""
+    if "python" in role.values:
+        return role
+    return replace(
+        role,
+        open=first.open + role.open,
+        reactions=first.reactions + role.reactions,
+        timers=first.timers + role.timers,
+    )
 
 
 def _read_role(name: str, table: Mapping[str, Any], place: Path, texts: Texts, problems: Problems) -> WrittenRole:
