@@ -33,7 +33,6 @@ OPTION_NAMES: Mapping[str, str] = {
     "no_verify": "insecure",
     "insecure_skip_tls_verify": "insecure",
     "ca": "cacert",
-    "protocol": "subprotocol",
     "threshold": "fail_if",
     "thresholds": "fail_if",
     "ensure": "fail_if",
