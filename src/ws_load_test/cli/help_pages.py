@@ -877,8 +877,8 @@ Counts, and shares of a whole with %:
                          subscriber missed, by their number.
   reach                  Share of the expected deliveries that came within the
                          time-out.
-  gap.longest            Messages of the longest gap: of one publisher, and
-                         missed by one subscriber.
+  gaps.longest           Messages of the longest of these gaps: of one
+                         publisher, and missed by one subscriber.
   complete               Followed publishes that came to every subscriber they
                          had to.
   subscribers_with_gaps  Subscribers that missed a delivery.
