@@ -198,7 +198,7 @@ class HostAggregate:
     """Instants at which its first and its last worker began the load, from the start of the run."""
     lost_workers: tuple[LostWorker, ...]
     clock: ClockModel
-    """Its monotonic clock against the leader's; instants count from the start of the run. See `offset_between`."""
+    """Its monotonic clock against the leader's; instants count from the start of the run."""
     start_offset_ns: int | None = None
     """Offset of its clock by which it was given the start of the load; None where the recording does not say."""
 

@@ -86,7 +86,7 @@ class ConditionScope:
             return tally.deliveries
         if metric.name == "out_of_order":
             return tally.out_of_order + tally.deliveries_out_of_order
-        if metric.name == "gap.longest":
+        if metric.name == "gaps.longest":
             return max(map(int, tally.delivery_gaps), default=0)
         counted = counted_by(tally, metric)
         if metric.name == "steps.NAME.failed" and isinstance(counted, Tally):
