@@ -31,8 +31,8 @@ def check_audience(
     for role in roles.values():
         sends = any(one.part.deliver_to for one in role.steps)
         if not problems.found and sends and sessions[role.name] < len(rooms) and _joins_room(role):
-            text = f"{role.name} has fewer sessions than there are rooms ({len(rooms)}), so that each sends to all rooms"
-            problems.warn(role.place, f"{text} in turn, though it joins one; take fewer rooms, or more sessions")
+            text = f"{role.name} has fewer sessions than there are rooms ({len(rooms)}), so that each sends to all"
+            problems.warn(role.place, f"{text} rooms in turn, though it joins one; take fewer rooms, or more sessions")
     for name in ("recovery", "timed"):
         if name in values and not audience and not problems.found:
             problems.add((name,), "is of deliveries, and no step has deliver-to; leave it out")
