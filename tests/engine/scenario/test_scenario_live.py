@@ -110,11 +110,12 @@ PACED = (
 VISITOR = role(
     "visitor", 4, arrive_per_s=100.0, arrivals="poisson", iterations=(1, 1), steps=(say("a", wait=wait(60 * MS)),)
 )
-WHERE, POLICIES = ("in", "a", "out", "never"), ("none", "now")
+RESETS = (("in", "none"), ("a", "now"), ("out", "none"), ("never", "now"))
+"""Message at which the server resets the connection, and the policy of reconnecting."""
 RUNS = {
     "chatty": (lambda: Log(burst=5), [CHATTY], {}),
     "leavers": (Log, LEAVERS, {}),
-    "freezing": (lambda: Log(on_message=freezes_at_b), [FREEZING], {"duration": "20s"}),
+    "freezing": (lambda: Log(on_message=freezes_at_b), [FREEZING], {"duration": "60s"}),
     "slow": (lambda: Log(on_message=is_slow_at_a), [role(sessions=3, steps=(say("a"),), leave=(say("out"),))], {}),
     "paced": (Log, PACED, {}),
     "paced by 3": (Log, PACED, {"workers": 3}),
@@ -122,8 +123,7 @@ RUNS = {
     "visitor by 2": (Log, [VISITOR], {"workers": 2}),
 } | {
     f"{where} {policy}": (lambda where=where: Log(on_message=resets_at(where)), [SHORT], {"reconnect": policy})
-    for where in WHERE
-    for policy in POLICIES
+    for where, policy in RESETS
 }
 """Each with a server of its own: server, roles, and options."""
 
@@ -178,7 +178,7 @@ def test_nothing_that_comes_between_steps_is_missed(done):
 def test_the_same_from_several_processes():
     log = Log(burst=7)
     with FaultyServer(log) as server:
-        result = run(plan_of(CHATTY, url=server.url, duration="300ms", workers=2))
+        result = run(plan_of(CHATTY, url=server.url, duration="200ms", workers=2))
     tally = aggregate([result.recording]).tally
     books_are_right("processes", tally)
     nothing_is_missed(log, result, tally)
@@ -197,8 +197,7 @@ def test_sessions_leave_and_others_take_their_place(done):
     assert tally.recycled == tally.opened - 8
 
 
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(("where", "policy"), RESETS)
 def test_a_session_that_is_reset_has_failed_at_its_step(done, where, policy):
     log, _, tally = done[f"{where} {policy}"]
     assert tally.opened <= log.sessions <= tally.opened + tally.cancelled
@@ -209,10 +208,8 @@ def test_a_session_that_is_reset_has_failed_at_its_step(done, where, policy):
     assert set(failed) == {where}
     # Those that we were closing when they were reset have not failed.
     assert failed[where] == tally.faults["reset"] <= log.received[where] <= failed[where] + 3
-    if policy == "none" and where != "out":
+    if where == "in":
         assert log.sessions == 3
-    elif where != "out":
-        assert log.sessions > 3
     # One that has gone through its iterations is replaced, whatever happens to it while it leaves.
     assert tally.recycled <= failed["out"]
 
@@ -223,7 +220,7 @@ def test_a_frozen_server_fails_every_session_at_its_step(done):
     assert tally.roles["user"].failed_at == {"b": 4}
     assert tally.steps["user/b"].unanswered == 4
     # Nothing comes back, so the run is over.
-    assert result.summary.duration_s < 10
+    assert result.summary.duration_s < 50
 
 
 def test_the_step_in_flight_ends_before_the_session_leaves(done):
@@ -301,4 +298,6 @@ def test_an_arrival_at_a_target_that_refuses_fails_at_the_dial():
         _, tally = together(run=measured(plan))["run"]
     visitors = tally.roles["visitor"]
     assert (visitors.sessions_due, visitors.sessions_begun) == (15, 15)
-    assert visitors.failed_at == {"(dial)": 15}
+    # The last one may be called off.
+    assert visitors.sessions_completed == tally.cancelled <= 2
+    assert visitors.failed_at == {"(dial)": 15 - tally.cancelled}
