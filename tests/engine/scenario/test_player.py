@@ -593,6 +593,18 @@ def test_answers_of_many_messages():
     assert counts.pushed == 2
 
 
+def test_a_timer_whose_answer_is_many_messages():
+    with world(role(timers=(timer(S, "list", "l", until=("contains:end",)),), reactions=(on("x", "contains:x"),))) as one:
+        one.open()
+        one.start()
+        one.receive("part")
+        one.now(S + MS)
+        one.receive("part", "x", "part", "end", "part")
+        counts = one.counts()
+    assert (counts.steps["user/list"].streamed, counts.steps["user/list"].answered) == (3, 1)
+    assert (counts.reactions["user/x"].seen, counts.pushed) == (1, 2)
+
+
 def test_an_answer_that_breaks_off():
     with world(role(steps=(step("ask", "ask", until=("contains:end",)),))) as one:
         session = one.open()

@@ -157,7 +157,12 @@ class Player(StepSender):
             if reaction.test(payload, seq, self):
                 self.react(place, reaction, payload, at_ns)
                 return True
-        return self.answer is not None and self.offer_part(self, payload, at_ns)
+        if self.answer is not None and self.offer_part(self, payload, at_ns):
+            return True
+        for timer in self.timers:
+            if timer.answer is not None and timer.offer_part(self, payload, at_ns):
+                return True
+        return False
 
     def react(self, place: int, reaction: CompiledReaction, payload: bytes, at_ns: int) -> None:
         """Takes a message that the reaction at a place is for."""
