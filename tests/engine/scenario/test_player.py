@@ -594,7 +594,9 @@ def test_answers_of_many_messages():
 
 
 def test_a_timer_whose_answer_is_many_messages():
-    with world(role(timers=(timer(S, "list", "l", until=("contains:end",)),), reactions=(on("x", "contains:x"),))) as one:
+    with world(
+        role(timers=(timer(S, "list", "l", until=("contains:end",)),), reactions=(on("x", "contains:x"),))
+    ) as one:
         one.open()
         one.start()
         one.receive("part")
