@@ -159,10 +159,9 @@ class Player(StepSender):
                 return True
         if self.answer is not None and self.offer_part(self, payload, at_ns):
             return True
-        for timer in self.timers:
-            if timer.answer is not None and timer.offer_part(self, payload, at_ns):
-                return True
-        return False
+        return bool(self.timers) and any(
+            timer.answer is not None and timer.offer_part(self, payload, at_ns) for timer in self.timers
+        )
 
     def react(self, place: int, reaction: CompiledReaction, payload: bytes, at_ns: int) -> None:
         """Takes a message that the reaction at a place is for."""
