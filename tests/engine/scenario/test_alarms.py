@@ -87,13 +87,13 @@ def test_an_alarm_for_an_instant_that_has_passed_rings_in_the_next_turn(clock):
 
 
 def test_they_ring_for_no_longer_than_a_turn(clock):
-    bell = Bell(clock, takes_ns=100_000)
+    bell = Bell(clock, takes_ns=10_000)
     with mock.patch.object(alarms, "new_timer", bell.new_timer):
-        for kind in range(200):
+        for kind in range(1000):
             bell.alarms.set(START_NS, bell, kind)
     bell.ring()
-    assert TURN_NS // 100_000 <= len(bell.rung) <= TURN_NS // 100_000 + ALARMS_PER_LOOK
-    assert run_all(bell, clock) > 4
-    assert len(bell.rung) == 200
+    assert TURN_NS // 10_000 <= len(bell.rung) <= TURN_NS // 10_000 + ALARMS_PER_LOOK
+    assert run_all(bell, clock) > 2
+    assert len(bell.rung) == 1000
     bell.alarms.close()
     assert bell.armed_ns is None

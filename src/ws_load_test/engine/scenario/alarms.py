@@ -17,7 +17,7 @@ from ws_load_test.common.timer import new_timer
 if TYPE_CHECKING:
     from ws_load_test.common.clock import Timer
 
-ALARMS_PER_LOOK = 32
+ALARMS_PER_LOOK = 128
 """Alarms that ring between two looks at the clock: in an overloaded worker they ring for `TURN_NS` in one turn of the
 loop, which then reads what has come."""
 
