@@ -185,7 +185,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def audience(self) -> str:
         """Name of the role whose sessions receive what others publish; empty without one."""
-        return next((name for role in self.roles for name in sorted(role.publishes_to)), "")
+        names = {role.name for role in self.roles}
+        # One that is no role has been reported, and is none.
+        return next((name for role in self.roles for name in sorted(role.publishes_to & names)), "")
 
     @property
     def fan_out(self) -> FanOut | None:
