@@ -213,8 +213,11 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def self_delivery(self) -> SelfDelivery:
         """Delivery to a sender itself; the same for all steps."""
-        steps = (step for role in self.roles for step in role.steps if step.deliver_to)
-        return next((step.self_delivery for step in steps), "either")
+        for role in self.roles:
+            for step in role.steps:
+                if step.deliver_to:
+                    return step.self_delivery
+        return "either"
 
     @property
     def sessions(self) -> int:
