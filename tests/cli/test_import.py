@@ -147,6 +147,22 @@ def test_a_probe_keeps_messages_whole_that_came_in_fragments(program, tmp_path):
     assert [one.payload for one in found.messages] == [b"hello there"] * 2
 
 
+def test_a_message_stands_before_the_answer_to_it(program, tmp_path):
+    async def asks(peer):
+        await peer.upgrade()
+        await peer.send_frame(frames.TEXT, b"ping?")
+        async for message in peer.messages():
+            await peer.reply(message)
+
+    path = tmp_path / "session.jsonl"
+    with FaultyServer(asks) as server:
+        program(server.url, "--probe", "--auto-reply", "contains:ping?=>pong!", "-m", "hello", "-o", path)
+    (found,) = read_session_lines(path.read_bytes())
+    contents = [one.payload for one in found.messages]
+    assert contents.index(b"ping?") < contents.index(b"pong!")
+    assert [one.at_ns for one in found.messages] == sorted(one.at_ns for one in found.messages)
+
+
 def test_a_probe_keeps_both_sessions_of_a_fan_out(program, echo_url, tmp_path):
     path = tmp_path / "sessions.jsonl"
     words = ("--subscribers", "2", "--rate", "1", "--probe", "-o", path, "--match", "json:id")
