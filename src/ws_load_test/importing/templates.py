@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ws_load_test.importing.captured_values import all_values
 from ws_load_test.importing.values import Content
 from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan.redaction import REDACTED
@@ -70,7 +69,7 @@ class TemplateMaker:
         """Returns the parts of a message that fields take the place of, in order."""
         spans: list[tuple[int, int, str]] = []
         own = {one.value.start: one for one in self._own_values.get(event.index, ())}
-        for value in all_values(event):
+        for value in event.content.all_values:
             mine = own.get(value.start)
             if mine is not None:
                 spans.append((mine.start, value.end, mine.field))
