@@ -226,6 +226,13 @@ def test_times_near_the_clock_of_the_capture_become_now(skew_ms, is_time):
     assert ("{now_ms}" in step["send"]) is is_time
 
 
+def test_times_in_seconds_and_as_text_become_now():
+    second = STARTED_MS // 1000 + 1
+    said = {"op": "say", "s": second, "iso": "2026-09-21T14:13:21.000Z", "old": "2020-01-01T00:00:00.000Z"}
+    (step,) = role_of((">", 1, said))["steps"]
+    assert step["send"] == '{"op": "say", "s": {now_s}, "iso": "{now_iso}", "old": "2020-01-01T00:00:00.000Z"}'
+
+
 def test_text_that_looks_like_a_field_is_sent_as_it_is():
     (step,) = role_of((">", 1, {"op": "say", "text": "write {seq} or {my.name}"}))["steps"]
     assert step["send"] == '{"op": "say", "text": "write \\u007bseq} or \\u007bmy.name}"}'

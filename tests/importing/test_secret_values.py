@@ -115,6 +115,14 @@ def test_of_json_in_a_string_the_secret_alone_is_replaced():
     assert data == {"user": "me", "accessToken": "{env.ACCESS_TOKEN}"}
 
 
+def test_a_secret_with_escapes_is_written_as_json():
+    told = capture((">", 0.1, {"op": "login", "password": 'abc"def\\123', "n": 1}))
+    imported = import_capture(told)
+    (step,) = tomllib.loads(imported.text)["role"]["user"]["steps"]
+    assert step["send"] == '{"op": "login", "password": {env.PASSWORD:json}, "n": 1}'
+    assert imported.variables == ["PASSWORD"]
+
+
 def test_one_secret_has_one_variable_wherever_it_stands():
     told = capture((">", 0.1, {"auth": "abc123def456"}), url="wss://host.example/ws?token=abc123def456")
     assert import_capture(told).variables == ["TOKEN"]

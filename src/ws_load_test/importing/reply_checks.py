@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.importing.exchanges import end_mark
 from ws_load_test.importing.kinds import escaped
-from ws_load_test.importing.own_values import NOW, UUID, OwnValue
+from ws_load_test.importing.own_values import TIMES, UUID, OwnValue
 from ws_load_test.importing.places import check_of
 from ws_load_test.plan.correlation import parse_check
 
@@ -83,7 +83,7 @@ def _id_check(exchange: Exchange, fields: Mapping[int, str], hides: Callable[[st
     own, there = exchange.reply_id
     value = own.value if isinstance(own, OwnValue) else own
     written = fields.get(value.start, value.text)
-    if any(drawn in written for drawn in (UUID, NOW)) or hides(value.text):
+    if any(drawn in written for drawn in (UUID, *TIMES)) or hides(value.text):
         return []
     content = exchange.reply.content
     try:
