@@ -1,5 +1,6 @@
 """Each thing that is read out of a capture: awaits, captures, counters, times, loops, reactions, timers, waits."""
 
+import json
 import re
 import tomllib
 
@@ -8,6 +9,7 @@ import pytest
 from factories.captures import STARTED_MS, capture
 from factories.captures_of_protocols import PROTOCOLS
 from ws_load_test.importing.import_capture import import_capture
+from ws_load_test.plan.correlation import regex_extractor
 
 UUID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 OTHER_UUID = "6fa459ea-ee8a-4ca4-894e-db77e160355e"
@@ -147,6 +149,17 @@ def test_a_part_of_a_longer_text_is_captured():
     role = role_of(("<", 0.1, {"op": "hi", "sid": token}), (">", 1, {"op": "say", "to": f"/user/{token}/queue"}))
     assert role["open"][0]["capture"] == {"sid": "json:sid"}
     assert '"/user/{my.sid}/queue"' in role["steps"][0]["send"]
+
+
+def test_a_value_of_json_in_a_string_is_captured_and_used():
+    hello = {"op": "hello", "data": json.dumps({"socket_id": "12345.67890"})}
+    auth = {"op": "auth", "data": json.dumps({"socket_id": "12345.67890", "n": 1})}
+    role = role_of(("<", 0.1, hello), (">", 1, auth))
+    assert (
+        regex_extractor(role["open"][0]["capture"]["socket_id"].partition(":")[2])(json.dumps(hello).encode())
+        == b"12345.67890"
+    )
+    assert json.loads(json.loads(role["steps"][0]["send"])["data"]) == {"socket_id": "{my.socket_id}", "n": 1}
 
 
 def test_a_value_that_changes_in_each_iteration_is_captured_in_each():
@@ -321,6 +334,12 @@ def test_heartbeats_at_even_intervals_become_a_timer():
     (timer,) = role["timer"]
     assert (timer["every"], timer["name"], timer["await"]) == ("15s", "heartbeat", "json:op=heartbeat_ack")
     assert [one["name"] for one in role["steps"]] == ["ask"]
+
+
+def test_the_answer_to_a_heartbeat_may_be_one_itself():
+    beat = (">", 14.9, {"op": "ping"}), ("<", 0.1, {"op": "pong"})
+    (timer,) = role_of(*ask(1, 0.1), *beat, *beat, ("<", 0.1, {"op": "news"}))["timer"]
+    assert timer["await"] == "json:op=pong"
 
 
 def test_a_heartbeat_that_is_not_even_is_a_step():

@@ -51,7 +51,7 @@ class RoleBuilder:
             events, [one for one in sent if one.index not in beats], self._own, self._taken
         )
         self._beating = [
-            pair_exchanges(events, group.sent, self._own, self._taken, streams=False) for group in self._heartbeats
+            pair_exchanges(events, group.sent, self._own, self._taken, heartbeats=True) for group in self._heartbeats
         ]
         self._captured.replies.update(one.reply.index for one in self._exchanges if one.reply is not None)
         # The answer to a heartbeat comes at any time, perhaps not before a step that would use its values; and of a

@@ -50,7 +50,10 @@ def is_telling(value: Value) -> bool:
     named = is_id_name(value.name) or _TELLING.search(value.name) is not None
     if re.fullmatch(r"-?\d+(?:\.\d+)?", text):
         digits = len(text.lstrip("-"))
-        return "." not in text and digits >= (SHORTEST_NUMBER - named)
+        if "." in text:
+            # Prices are numbers as well; some servers name their sockets so, in quotes.
+            return named and value.kind != "number" and digits >= SHORTEST_MIXED
+        return digits >= (SHORTEST_NUMBER - named)
     if is_uuid(text) or looks_like_token(text):
         return True
     if named and len(text) >= SHORTEST_TEXT:
