@@ -19,7 +19,7 @@ from ws_load_test.messages.trace_context import TraceContexts, is_sampled, trace
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.metrics.trace_examples import MOST_SLOWEST, TraceExamples
 from ws_load_test.plan.command_line import command_line
-from ws_load_test.plan.options.read_plan import make_plan
+from ws_load_test.plan.options.read_plan import make_plan, read_plan
 from ws_load_test.report.html.run import page
 from ws_load_test.report.terminal.run import report_lines
 from ws_load_test.testing import FaultyServer
@@ -160,6 +160,27 @@ def test_a_session_that_is_lost_is_named_by_the_message_in_flight():
     target = Target(closes=[4])
     traces = traces_of(target, messages=8)
     assert {kind: fault.trace_id for kind, fault in traces.faults.items()} == {"closed:1011": target.traces[4]}
+
+
+def test_the_steps_of_a_scenario_are_named():
+    role = {
+        "steps": [
+            {"name": "ask", "send": '{"id": {seq}, "trace": "{traceparent}"}', "await": "json:id={seq}"}
+            | {"expect": "json:ok=true", "timeout": "400ms"}
+        ]
+    }
+    target = Target(slow=[3], wrong=[5], silent=[8])
+    with FaultyServer(target) as server:
+        options = {"duration": "10s", "connections": 1, "workers": 1, "trace": "100%", "role": {"user": role}}
+        summary = run(read_plan({"url": server.url, **options})).summary
+    assert [step.name for step in summary.steps] == ["ask"]
+    traces = summary.traces
+    assert {kind: fault.trace_id for kind, fault in traces.faults.items()} == {
+        "check-failed": target.traces[5],
+        "reply-timeout": target.traces[8],
+    }
+    assert traces.slowest[0].trace_id == target.traces[3]
+    assert {one.trace_id for one in traces.slowest} == {target.traces[number] for number in range(8)}
 
 
 def test_a_dial_that_fails_is_named_by_its_header():

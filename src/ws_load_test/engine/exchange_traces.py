@@ -41,6 +41,7 @@ class TraceLog:
         self._found = TraceExamples()
         self.at_fault = ""
         """Value of the message about which a fault is counted now; empty: the fault is of a connection."""
+        self._of_steps: dict[int, str] = {}
         self._ended: dict[int, str] = {}
         """Value of the oldest message that was in flight on each connection that has just ended."""
 
@@ -53,8 +54,17 @@ class TraceLog:
         """Takes note of the oldest message in flight on a connection that has ended."""
         self._ended[connection] = traceparent
 
+    def sent_step(self, connection: int, traceparent: str) -> None:
+        """Takes note of the message that a step of a session has sent."""
+        self._of_steps[connection] = traceparent
+
+    def of_step(self, connection: int) -> str:
+        """Returns the value of the message that a session's present step has sent; empty without one."""
+        return self._of_steps.get(connection, "")
+
     def forget(self, connection: int) -> None:
         """Forgets what was in flight on a connection: another session takes its place."""
+        self._of_steps.pop(connection, None)
         self._ended.pop(connection, None)
 
     def fault_counted(self, kind: str, connection: int | None) -> None:

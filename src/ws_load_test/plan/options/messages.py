@@ -94,9 +94,10 @@ def read_openings(
     columns = feed.columns if feed is not None else None
     opening = [(option, Template(text, columns)) for option, text in connection_texts(values)]
     environment = _environment(opening, problems)
+    every = [*templates, *(template for _, template in opening)]
     if _fields_are_right(opening, values, problems) and feed is not None:
-        feed = with_used_columns(feed, [*templates, *(template for _, template in opening)], problems)
-    return Message(feed=feed, environment=environment)
+        feed = with_used_columns(feed, every, problems)
+    return _with_trace_share(Message(feed=feed, environment=environment), every, values, problems)
 
 
 def check_row_count(
