@@ -82,7 +82,8 @@ class ConnectionFactory:
         """The same where it is a scenario's; else None."""
         if self.scenario is not None:
             self.scenario.compile(self._source, self._row)
-            self.scenario.traces = self.traces
+            if self.traces is not None:
+                self.scenario.trace_through(self.traces)
         self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
         """Publishers and subscribers; None without a fan-out."""
         if self.scenario is not None and self.audience is not None:

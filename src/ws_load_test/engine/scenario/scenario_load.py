@@ -21,7 +21,7 @@ from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
-from ws_load_test.engine.scenario.traced_player import TracedAudiencePlayer, TracedPlayer
+from ws_load_test.engine.scenario.tracing_player import TracingAudiencePlayer, TracingPlayer
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
@@ -63,6 +63,8 @@ class ScenarioLoad:
     """The players of one worker."""
 
     due_when_sent: ClassVar[bool] = False
+    player_type: type[Player] = Player
+    """Class of the players; that of a probe reports each step."""
 
     def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
         """Takes the share of a plan; `compile` makes it complete."""
@@ -164,14 +166,18 @@ class ScenarioLoad:
 
     # --- Sessions ---------------------------------------------------------------------------------------------------
 
+    def trace_through(self, log: TraceLog) -> None:
+        """Notes the trace contexts of the steps of sessions that open from now on."""
+        self.traces, self.player_type = log, TracingPlayer
+
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
         number = connection.number
         role, row = self.role_of(number), self._row_of(number)
         if self.audience is None:
-            return (Player if self.traces is None else TracedPlayer)(self, role, connection, row)
+            return self.player_type(self, role, connection, row)
         assert isinstance(connection, SubscriberConnection)
-        kind = AudiencePlayer if self.traces is None else TracedAudiencePlayer
+        kind = AudiencePlayer if self.traces is None else TracingAudiencePlayer
         return kind(self, role, connection, row, self.audience.recipient(connection))
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs

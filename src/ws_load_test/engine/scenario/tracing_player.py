@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.scenario.shared import SteppingSession
 
 
-class TracedPlayer(Player):
+class TracingPlayer(Player):
     """One session of a role, whose steps are noted with their trace contexts."""
 
     __slots__ = ()
@@ -73,7 +73,7 @@ class TracedPlayer(Player):
         return self._log.of_step(self.connection.number)
 
 
-class TracedAudiencePlayer(TracedPlayer, AudiencePlayer):
+class TracingAudiencePlayer(TracingPlayer, AudiencePlayer):
     """The same in a scenario with a fan-out."""
 
     __slots__ = ()
