@@ -20,9 +20,9 @@ from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.deflating_encoder import DeflatingEncoder
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.engine.sessions.session_setup import SessionSetup
-from ws_load_test.messages.fields import Traceparent
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
 from ws_load_test.messages.template import BYTES_IN_TEXT, template_text
+from ws_load_test.messages.trace_context import Traceparent
 from ws_load_test.plan.redaction import Redactor
 from ws_load_test.plan.target import basic_credentials
 from ws_load_test.websocket import frames as ws_frames

@@ -24,11 +24,11 @@ from ws_load_test.messages import (
     filler_text,
 )
 from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
-from ws_load_test.messages.fields import PublishMarker, RoomName, Traceparent
+from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.messages.template import template_text
-from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE
+from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE, Traceparent
 from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.options.contents import ContentFiles, why_no_text
 from ws_load_test.plan.options.environment import values_of, variables_in
