@@ -180,6 +180,31 @@ def test_the_steps_of_a_scenario_are_named():
     assert {one.trace_id for one in traces.slowest} == {target.traces[number] for number in range(8)}
 
 
+class Room:
+    """Sends each message to all others, but one to none of them."""
+
+    def __init__(self, lost):
+        self.lost, self.members, self.traces = lost, [], []
+
+    async def __call__(self, peer):
+        await peer.upgrade()
+        self.members.append(peer)
+        async for message in peer.messages():
+            self.traces.append(trace_id_of(message.payload.decode().split()[0]))
+            if len(self.traces) != self.lost:
+                for member in self.members:
+                    await member.send_frame(frames.TEXT, message.payload)
+
+
+def test_a_publish_that_is_missing_is_named():
+    room = Room(lost=3)
+    options = {"subscribers": 2, "rate": 20, "duration": "300ms", "timeout": "200ms", "workers": 1}
+    with FaultyServer(room) as server:
+        summary = run(make_plan(server.url, message="{traceparent} {marker}", **options)).summary
+    assert summary.fanout.deliveries.missing == 2
+    assert {kind: fault.trace_id for kind, fault in summary.traces.faults.items()} == {"missing": room.traces[2]}
+
+
 def test_a_dial_that_fails_is_named_by_its_header():
     async def refusing(peer):
         await peer.read_request()
