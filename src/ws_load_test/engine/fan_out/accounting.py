@@ -78,6 +78,8 @@ class Accounting:
         )
         self._logs: dict[int, PublisherLog] = {}
         self._followed: list[FollowedPublish] = []
+        self.on_missing: Callable[[int, int], None] | None = None
+        """Called with publisher and number of a publish that is missing somewhere; None: it is not."""
         self.on_retired: Callable[[Publish], None] = lambda _: None
         """Called with a publish of which no delivery is recognized any more."""
 
@@ -270,6 +272,8 @@ class Accounting:
         tally.deliveries_ambiguous += int(np.count_nonzero(standings == _AMBIGUOUS))
         room.expected += expected
         room.delivered += delivered
+        if self.on_missing is not None and missing.any():
+            self.on_missing(log.number, publish.number)
         self._note_gaps(log, room, missing, delivered, tally)
         if (log.number + publish.number * self._fan_out.publishers) % self._follow_every == 0:
             self._follow(log, publish, expected_count, delivered_count)
