@@ -296,7 +296,7 @@ async def difficult(peer):
             await peer.send_frame(frames.TEXT, b'{"id": "nobody knows"}')
         if number % 10 == 3:
             reply = b'{"id": %d, "ok": 1.5}' % number
-        if number % 10 == 4:
+        if number % 10 == 4 and number < 100:
             held.append(reply)
             continue
         if number in {6, 16}:
@@ -308,7 +308,7 @@ async def difficult(peer):
             for one in (*held, reply):
                 await peer.send_frame(frames.TEXT, one)
             held.clear()
-        if number == 90:
+        if number == 100:
             for one in (*late, *late):
                 await peer.send_frame(frames.TEXT, one)
 
@@ -318,22 +318,22 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike():
     portable, native = both(
         difficult,
         connections=1,
-        timeout="120ms",
+        timeout="300ms",
         message='{"id": {seq}}',
         match="json:id",
         expect=["json:ok=true", "contains:ok"],
         ignore="json:event",
-        rate=200,
-        duration="600ms",
+        rate=150,
+        duration="700ms",
     )
     # What is sent at the very end may be answered a moment later.
-    assert portable.pop("answered_in_window") >= 110 <= native.pop("answered_in_window")
+    assert 0 < portable.pop("answered_in_window") <= 103 >= native.pop("answered_in_window") > 0
     assert native == portable
     assert portable["late_replies"] == 2
-    assert portable["duplicate_replies"] == 12 + 2
-    assert portable["unknown_id"] == 12
+    assert portable["duplicate_replies"] == 10 + 2
+    assert portable["unknown_id"] == 11
     assert portable["out_of_order"] > 0
-    assert portable["faults"] == {"check-failed": 12, "reply-timeout": 2}
+    assert portable["faults"] == {"check-failed": 11, "reply-timeout": 2}
 
 
 @pytest.mark.parametrize(
