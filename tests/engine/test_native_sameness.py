@@ -581,3 +581,26 @@ def test_a_schedule_goes_on_without_sessions():
     with unused_port() as port:
         plan = make_plan(f"ws://127.0.0.1:{port}/", workers=1, connections=1, rate=100, duration="60s", reconnect="1h")
         assert run(dropped_meanwhile(ENGINES["native"](), plan)) >= 5
+
+
+@pytest.mark.parametrize("options", [{}, {"match": "json:id", "message": '{"id": {seq}}'}], ids=["order", "json"])
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_greetings_answer_nothing_in_either(load, options):
+    """One comes at once, one with the first reply, behind it where replies have ids, and one never."""
+
+    async def greets(peer):
+        await peer.upgrade()
+        await peer.send_frame(frames.TEXT, b'{"hello": 1}')
+        async for message in peer.messages():
+            greeting = frames.encode_frame(frames.TEXT, b'{"hello": 2}')
+            reply = frames.encode_frame(frames.TEXT, message.payload)
+            if peer.seen.messages == 1:
+                await peer.send_raw(reply + greeting if "match" in options else greeting + reply)
+            else:
+                await peer.send_raw(reply)
+            peer.replied()
+
+    skip = 3 if "match" in options else 2
+    portable, native = both(greets, connections=1, messages=8, skip_first=skip, **options, **LOADS[load])
+    assert native == portable
+    assert (portable["greetings"], portable["answered"]) == (2, 8)
