@@ -35,7 +35,7 @@ FEW, MANY, MANY_SECURE = 100, 10_100, 2100
 LOAD = "-c {connections} --in-flight {in_flight} -d {seconds}s --size {bytes}"
 IDLE = "-c {connections} --rate 1 -d {seconds}s --size {bytes}"
 MESSAGE_CASES = ["100x1", "100x16"]
-JSON = "{{{{\"id\": {id}, \"text\": \"{text}\"}}}}"
+JSON = '{{{{"id": {id}, "text": "{text}"}}}}'
 MESSAGES = {
     "fixed, in order": ["-m", JSON.format(id="1234567", text="abcdefgh")],
     "two fields, in order": ["-m", JSON.format(id="{{seq}}", text="{{random:8}}")],

@@ -273,7 +273,7 @@ class ConnectionPool:
 
     def retire(self, connection: Connection, *, replace: bool, code: int = NORMAL_CLOSURE) -> None:
         """Closes a session as soon as it is idle; with `replace`, another takes its place."""
-        if replace:
+        if replace and not self.stopping:
             self.reconnector.recycle(connection, code)
         else:
             self.close_when_idle(connection, code)

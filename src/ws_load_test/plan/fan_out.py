@@ -77,8 +77,8 @@ class SessionRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RoleSessions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sessions of a scenario's roles, by what they do in its fan-out.
 
-    Publishers are numbered over all roles that publish, and each publishes to the room that its own session is in: that
-    of its place in the role mod R.
+    Publishers are numbered over all roles that publish. Each publishes to the room that its own session is in, that of
+    its place in the role mod R; where its role has fewer sessions than there are rooms, to all in turn from there.
     """
 
     sessions: Connections
@@ -200,7 +200,8 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Returns the number of the room to which a publisher's message with a number goes."""
         rooms = len(self.rooms)
         if self.by_role is not None:
-            return self.by_role.place_of_publisher(publisher)[1] % rooms
+            sessions, place = self.by_role.place_of_publisher(publisher)
+            return place % rooms if sessions.count >= rooms else (place + number) % rooms
         return publisher % rooms if self.publishers >= rooms else (publisher + number) % rooms
 
     @property

@@ -1,12 +1,13 @@
 """Fan-out between the roles of a scenario, over real sockets, against the exact counts of the built-in server."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from engine.fan_out.in_process import CHAT, measure_rooms, together
 from ws_load_test.common.errors import PlanError
-from ws_load_test.plan.options.read_plan import read_plan
+from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
 
 JOIN = {"name": "join", "send": '{"op": "join", "room": "{room}"}', "await": "json:op=joined"}
 LEAVE = {"name": "leave", "send": '{"op": "leave", "room": "{room}"}', "await": "json:op=left"}
@@ -42,13 +43,28 @@ async def kills_a_worker(fleets, server):
     await asyncio.sleep(60)
 
 
+EXAMPLE = Path(__file__).parents[3] / "examples" / "scenarios" / "built-in-chat.toml"
+
+
+def example(**changes):
+    """Returns the options of the example for the built-in server, which is run for a moment."""
+    written = read_plan_file(str(EXAMPLE))
+    return {
+        **NONE_OF_THE_OTHERS,
+        **{name: written[name] for name in written if name not in {"url", "fail_if"}},
+        **changes,
+    }
+
+
 RUNS = {
+    "example": ("", example(connections=40, rooms=2, duration="600ms", workers=1, timeout="2s")),
     "none": ("", {**BASE, "role": roles()}),
     "two workers": ("", {**BASE, "role": roles(), "workers": 2}),
     "lose": ("&lose=10%25", {**BASE, "role": roles()}),
     "duplicate": ("&duplicate=10%25", {**BASE, "role": roles()}),
     "swap": ("&swap=10%25", {**BASE, "rooms": 1, "role": roles(writers=1)}),
     "misdeliver": ("&misdeliver=10%25", {**BASE, "role": roles()}),
+    "fewer senders": ("", {**BASE, "role": roles(writers=2)}),
     "reactions": ("", {**BASE, "role": roles(**LISTENERS)}),
     "stay": ("", {**BASE, "role": roles(member={"stay": "150ms"})}),
     "expected": ("", EVERY),
@@ -81,6 +97,29 @@ def test_every_delivery_is_in_one_count(measured, name):
     assert tally.deliveries_ambiguous == tally.deliveries_foreign == tally.deliveries_cut_off == 0
     assert tally.pushed == 0
     assert result.summary.fanout.publishes.followed == counts.published
+
+
+def test_the_example_for_the_built_in_server_counts_what_the_server_counts(measured):
+    tally, counts, result = measured["example"]
+    assert not result.summary.faults
+    assert 0 < tally.sent == tally.answered == counts.published
+    assert 0 < tally.deliveries == tally.deliveries_expected
+    # Each writer's room has a member more, which is a writer: of it no delivery is expected.
+    assert tally.deliveries + tally.deliveries_ambiguous + tally.deliveries_to_publisher == counts.deliveries
+
+
+def test_fewer_senders_than_rooms_publish_to_all_in_turn(measured):
+    tally, counts, result = measured["fewer senders"]
+    assert not result.summary.faults
+    assert 3 < tally.sent == counts.published
+    assert tally.deliveries == tally.deliveries_expected == counts.due == 4 * counts.published
+    assert len(tally.delivery_groups) == 3
+    assert not read_plan({"url": "ws://h/", "rooms": 3, "role": roles(writers=2)}).warnings
+    joins = roles(writers=2)
+    joins["writer"]["open"] = [JOIN]
+    (warning,) = read_plan({"url": "ws://h/", "rooms": 3, "role": joins}).warnings
+    assert "each sends to all rooms in turn, though it joins one" in warning
+    assert tally.deliveries_misdelivered == 0
 
 
 def test_the_faults_were_there(measured):

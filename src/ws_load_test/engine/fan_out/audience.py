@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 MAX_FOLLOWED_PER_S = 1_000
 """Publishes a second that are followed over all workers at most: each is a row of some 40 bytes in the reports."""
+UNKNOWN_PER_S = 10_000
+"""Publishes a second, over all workers, that are taken for the rate where each follows the reply to the one before."""
 DRAIN_CHECK_S = 0.02
 """Time between two looks whether all deliveries have come, at the end of the load."""
 SLOWEST = 10
@@ -79,13 +81,14 @@ class Audience:
         """Room and place of each subscriber of this worker, by the number of its connection."""
         self._workers = share.count
         self._columns = self._assign_places(share)
+        per_s = plan.peak_publishes_per_s
         self._accounting = Accounting(
             fan_out,
             self._rooms,
             self._columns,
             plan.timeout_ns,
             slot_of=self._slot_of_publisher,
-            follow_every=max(1, -(-round(plan.load.peak_per_s) // MAX_FOLLOWED_PER_S)),
+            follow_every=max(1, -(-round(UNKNOWN_PER_S if per_s is None else per_s) // MAX_FOLLOWED_PER_S)),
         )
         self._accounting.group_by(*delivery_groups(fan_out, self._rooms))
         self.deliveries = Deliveries(self._accounting)

@@ -83,7 +83,9 @@ class CompiledStep:
         self.name = step.name
         self.row = row
         self.wait = step.wait
-        self.outgoing: Outgoing | None = None if step.send is None else texts.outgoing(step.send)
+        self.outgoing: Outgoing | None = (
+            None if step.send is None else texts.outgoing(step.send, to_audience=bool(step.deliver_to))
+        )
         self.timeout_ns = step.timeout_ns or times.timeout_ns
         self.weight = step.weight
         self.close = step.close

@@ -20,7 +20,7 @@ from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledRole, CompiledStep, Section
+    from ws_load_test.engine.scenario.compiled import Captures, CompiledReaction, CompiledRole, CompiledStep, Section
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation, FrameSource
     from ws_load_test.messages.template_field import Row
@@ -184,9 +184,13 @@ class Player(Exchange):
         seq = self.seq
         for place, reaction in enumerate(self.role.reactions):
             if reaction.test(payload, seq, self):
-                react(self, place, reaction, payload, at_ns)
+                self.react(place, reaction, payload, at_ns)
                 return True
         return self.answer is not None and self.offer_part(self, payload, at_ns)
+
+    def react(self, place: int, reaction: CompiledReaction, payload: bytes, at_ns: int) -> None:
+        """Takes a message that the reaction at a place is for."""
+        react(self, place, reaction, payload, at_ns)
 
     def is_awaited(self, payload: bytes) -> bool:
         """True if a message completes the present step."""

@@ -61,6 +61,8 @@ class ScenarioLoad:
     """The players of one worker."""
 
     due_when_sent: ClassVar[bool] = False
+    player_type: type[Player] = Player
+    """Class of the players; that of a probe reports each step."""
 
     def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
         """Takes the share of a plan; `compile` makes it complete."""
@@ -165,7 +167,7 @@ class ScenarioLoad:
         number = connection.number
         role, row = self.role_of(number), self._row_of(number)
         if self.audience is None:
-            return Player(self, role, connection, row)
+            return self.player_type(self, role, connection, row)
         assert isinstance(connection, SubscriberConnection)
         return AudiencePlayer(self, role, connection, row, self.audience.recipient(connection))
 

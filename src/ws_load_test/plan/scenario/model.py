@@ -190,13 +190,13 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def fan_out(self) -> FanOut | None:
         """Publishers and subscribers as the accounting of deliveries has them; None without an audience."""
-        if not self.audience:
+        audience = next((role for role in self.roles if role.name == self.audience), None)
+        if audience is None:
             return None
 
         def sessions_of(role: Role) -> SessionRange:
             return SessionRange(self.first_number(role.name), role.sessions)
 
-        audience = next(role for role in self.roles if role.name == self.audience)
         publishing = [role for role in self.roles if role.publishes_to]
         return FanOut(
             publishers=sum(role.sessions for role in publishing),

@@ -28,11 +28,22 @@ def check_audience(
     if len(rooms) > 1 and audience and len(rooms) > sessions[audience] and not problems.found:
         text = f"{format_count(len(rooms))} rooms are more than the {format_count(sessions[audience])} sessions of"
         problems.add(("rooms",), f"{text} {audience}, so some would be empty; take fewer rooms")
+    for role in roles.values():
+        sends = any(one.part.deliver_to for one in role.steps)
+        if not problems.found and sends and sessions[role.name] < len(rooms) and _joins_room(role):
+            text = f"{role.name} has fewer sessions than there are rooms ({len(rooms)}), so that each sends to all"
+            problems.warn(role.place, f"{text} rooms in turn, though it joins one; take fewer rooms, or more sessions")
     for name in ("recovery", "timed"):
         if name in values and not audience and not problems.found:
             problems.add((name,), "is of deliveries, and no step has deliver-to; leave it out")
     if values.get("recovery") == "expected" and not any(name in values for name in COMES_BACK):
         problems.add(("recovery",), 'no session comes back after it was lost; add reconnect = "exponential"')
+
+
+def _joins_room(role: WrittenRole) -> bool:
+    """Returns True if a session of a role names its room before its steps."""
+    texts = [one.part.send.payload for one in role.open if one.part.send is not None]
+    return any(b"{room}" in text for text in texts)
 
 
 def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
