@@ -125,6 +125,7 @@ def test_shares_are_exact():
         ("subscribers.skew > 2ms", "is a number without a unit"),
         ("delivery > 2ms", "say what of it, for example delivery.p99"),
         ("delivery.all > 2ms", "say what of it, for example delivery.all.p99"),
+        ("gap.longest > 1", "gap.longest was renamed; write gaps.longest"),
         ("duplicates > 1%", "duplicates was renamed; write duplicate_replies"),
         ("mismatched > 0", "mismatched was renamed; write unknown_id"),
         ("skipped > 3", "skipped was renamed; write greetings"),
@@ -281,7 +282,7 @@ FAN_OUT = {"subscribers": 2, "rate": 5, "message": "{marker}"}
         ("missing > 0", "unanswered"),
         ("delivery.p99 > 5ms", "response"),
         ("delivery.all.max > 5ms", None),
-        ("gap.longest > 3", None),
+        ("gaps.longest > 3", None),
         ("subscribers.skew > 2", None),
         ("reach < 99%", None),
     ],
@@ -312,7 +313,7 @@ def test_acknowledgements_that_are_not_awaited_have_no_time():
 
 @pytest.mark.parametrize(
     "written",
-    ["reach < 99.9%", "missing > 3", "delivery.p99 > 5ms", "gap.longest > 9", "subscribers.skew > 2", "complete < 1%"],
+    ["reach < 99.9%", "missing > 3", "delivery.p99 > 5ms", "gaps.longest > 9", "subscribers.skew > 2", "complete < 1%"],
 )
 def test_conditions_on_deliveries_have_a_sense(written):
     assert make_plan(URL, fail_if=written, **FAN_OUT)

@@ -7,7 +7,7 @@ from factories.printed import exit_code, summarize
 from ws_load_test.analysis.aggregate import RunAggregator, aggregate
 from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.analysis.per_host import error_between_hosts, host_rows, start_skew_ns
-from ws_load_test.common.clock_model import ClockComparison, offset_between
+from ws_load_test.common.clock_model import ClockComparison
 from ws_load_test.fleet.coordinator import Coordinator
 from ws_load_test.metrics.recording import Header, Host, Recording, Trailer, WorkerUsage
 from ws_load_test.metrics.recording_file import RecordingWriter, read_recording
@@ -99,7 +99,7 @@ def test_comparisons_of_clocks_in_the_recording_say_how_they_drift():
     # compared once, seven seconds before the end.
     assert 769_991 <= error_between_hosts(aggregate([recording])) < 770_491
     clock = aggregate([recording]).hosts[1].clock
-    assert offset_between(None, clock, 4 * SECOND).offset_ns == pytest.approx(40_000, abs=100)
+    assert clock.offset_at(4 * SECOND).offset_ns == pytest.approx(40_000, abs=100)
 
 
 def test_the_deliveries_of_a_fan_out_are_counted_for_each_host():

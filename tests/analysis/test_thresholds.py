@@ -295,7 +295,7 @@ def deliveries(**changes):
         ("out_of_order > 0", 7),
         ("out_of_order > 1%", Fraction(7, 210)),
         ("gaps > 0", 4),
-        ("gap.longest > 5", 10),
+        ("gaps.longest > 5", 10),
         ("subscribers.skew > 1.5", 3),
         ("delivery.max > 1ms", 5 * MS),
         ("delivery.all.max > 1ms", 90 * MS),

@@ -86,7 +86,7 @@ class ConditionScope:
             return tally.deliveries
         if metric.name == "out_of_order":
             return tally.out_of_order + tally.deliveries_out_of_order
-        if metric.name == "gap.longest":
+        if metric.name == "gaps.longest":
             return max(map(int, tally.delivery_gaps), default=0)
         counted = counted_by(tally, metric)
         if metric.name == "steps.NAME.failed" and isinstance(counted, Tally):
@@ -114,6 +114,18 @@ def _time(counted: Tally | ReactionTally | RoleTally, metric: ConditionMetric) -
     if name == "age_ns" and isinstance(counted, ReactionTally):
         return age_statistic(counted, metric.statistic)
     return _statistic(getattr(counted, name), metric.statistic)
+
+
+def time_count(tally: Tally, metric: ConditionMetric) -> int:
+    """Returns the number of values that a time rests on."""
+    counted = counted_by(tally, metric)
+    if isinstance(counted, Tally):
+        return times_of(counted, metric.name).count
+    name = CONDITION_METRICS[metric.name].name
+    if name == "age_ns" and isinstance(counted, ReactionTally):
+        return counted.ages
+    times: Histogram = getattr(counted, name)
+    return times.count
 
 
 def times_of(tally: Tally, name: str) -> Histogram:

@@ -23,7 +23,7 @@ from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.catalog import BY_NAME, FORMER_NAMES, OPTIONS
 from ws_load_test.plan.options.commands import COMMAND_OPTIONS
 from ws_load_test.plan.options.spec import OptionSpec, Text
-from ws_load_test.plan.other_tools import LETTERS, OPTION_NAMES
+from ws_load_test.plan.other_tools import LETTERS, OPTION_NAMES, VALUES
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
@@ -261,12 +261,19 @@ def dispatch(arguments: list[str]) -> int:
         )
         if renamed:
             raise UsageError(renamed) from None
-        text = _SUGGESTION.sub(lambda found: f"Did you mean {_MAIN_FLAGS.get(found[1], found[1])}?", str(error))
+        text = _SUGGESTION.sub(lambda found: _suggestion(arguments, found[1]), str(error))
         for argument in arguments:
             # The value of an option that there is none of may be a secret.
             if argument.startswith("-"):
                 text = text.replace(argument, argument.partition("=")[0])
         raise UsageError(f"{' '.join(text.split())} ({PROGRAM} --help lists the options)") from None
+
+
+def _suggestion(arguments: list[str], flag: str) -> str:
+    """Returns the question for an option; empty where only the dashes are alike."""
+    written = [argument.partition("=")[0].lstrip("-") for argument in arguments if argument.startswith("-")]
+    is_near = difflib.get_close_matches(flag.lstrip("-"), written, n=1)
+    return f"Did you mean {_MAIN_FLAGS.get(flag, flag)}?" if is_near else ""
 
 
 def _check_command(arguments: list[str]) -> None:
@@ -292,8 +299,9 @@ def _present_name(argument: str) -> str:
     name, no = written.removeprefix("--"), ""
     if written in _LETTERS:
         return f"{written}: there is no such option; write {_LETTERS[written]}"
-    if name.replace("-", "_") in OPTION_NAMES:
-        return f"{written}: there is no such option; write {BY_NAME[OPTION_NAMES[name.replace('-', '_')]].flag}"
+    if (meant := OPTION_NAMES.get(name.replace("-", "_"))) is not None:
+        value = f" {name}" if name in VALUES else ""
+        return f"{written}: there is no such option; write {BY_NAME[meant].flag}{value}"
     if name.startswith("no-") and name.replace("-", "_") not in FORMER_NAMES:
         name, no = name.removeprefix("no-"), "no-"
     present = FORMER_NAMES.get(name.replace("-", "_"), "")

@@ -99,7 +99,7 @@ MAIN = CommandPage(
         "ws-load-test compare BASE NEW...  what is better or worse beyond chance",
         "ws-load-test ab URL_A URL_B       measure two targets in turn, compare them",
         "ws-load-test import CAPTURE       make a plan file of a captured session",
-        "ws-load-test schema NAME          JSON schema of plan files, or of what a run writes",
+        "ws-load-test schema NAME          JSON schema of plan files and results",
         "ws-load-test COMMAND --help       more about one of them",
         "ws-load-test help TOPIC           more about conditions, messages, load, ...",
     ),

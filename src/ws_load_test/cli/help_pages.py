@@ -13,7 +13,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test compare BASE NEW...  what is better or worse beyond chance
   ws-load-test ab URL_A URL_B       measure two targets in turn, compare them
   ws-load-test import CAPTURE       make a plan file of a captured session
-  ws-load-test schema NAME          JSON schema of plan files, or of what a run writes
+  ws-load-test schema NAME          JSON schema of plan files and results
   ws-load-test COMMAND --help       more about one of them
   ws-load-test help TOPIC           more about conditions, messages, load, ...
 
@@ -198,7 +198,8 @@ Fan-out
       --recovery WHETHER      whether a session that comes back is sent what was
                               published meanwhile: none or expected (none)
       --timed N|all           time the deliveries to N subscribers, evenly
-                              picked, and count those to the others (all)
+                              picked; those to the others are read as well, and
+                              counted (all)
       --publish-url "POST URL"
                               publish -m by HTTP requests there, from as many
                               clients as there are publishers; fields are filled
@@ -258,8 +259,8 @@ Limits
       --max-message-size SIZE
                               end a session on which a larger message comes,
                               compressed or not: 125 bytes to 1 GiB (64MiB)
-      --name TEXT             a name for the run, which its report, recording,
-                              page and comparisons show
+
+Generator
       --engine NAME           data plane: native (compiled), portable, or auto:
                               native where it can run the plan (auto)
       --reply-instant WHEN    when a reply has come: when it was read, or when
@@ -282,6 +283,8 @@ Other machines
                               than this
 
 Results
+      --name TEXT             a name for the run, which its report, recording,
+                              page and comparisons show
   -o, --output FILE           write a recording, which `report` reads; with
                               --probe all messages of its session, which
                               `import` reads
@@ -381,7 +384,7 @@ Search
       --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%"; the
                               target must keep up with the load as well;
                               repeatable ("errors < 0.1%")
-      --find rate|connections|subscribers
+      --find rate|connections|subscribers|sessions
                               rate: the highest rate of messages over -c
                               connections (100). connections: the highest number
                               of connections, each sending --rate-per-connection
@@ -389,7 +392,9 @@ Search
                               or all together sending -r RATE; -r 0 only holds
                               them. subscribers: the highest number of
                               subscribers of a fan-out whose publishers together
-                              send -r RATE (rate)
+                              send -r RATE. sessions: the highest number of
+                              sessions of a plan with roles, which keep their
+                              shares of it, and the rates that they have (rate)
       --from AMOUNT           lowest load of interest, where the search begins
                               (100)
       --max AMOUNT            highest load of interest; without it, the search
@@ -874,8 +879,8 @@ Counts, and shares of a whole with %:
                          subscriber missed, by their number.
   reach                  Share of the expected deliveries that came within the
                          time-out.
-  gap.longest            Messages of the longest gap: of one publisher, and
-                         missed by one subscriber.
+  gaps.longest           Messages of the longest of these gaps: of one
+                         publisher, and missed by one subscriber.
   complete               Followed publishes that came to every subscriber they
                          had to.
   subscribers_with_gaps  Subscribers that missed a delivery.
@@ -1052,6 +1057,8 @@ Fan-out: one message to many sessions, as in a chat or a feed
   {marker}                  in -m: by it each delivery is recognized
   --publish-url "POST URL"  publish by HTTP instead
   --timed 100               time the deliveries to 100 subscribers, count all
+  --reconnect now --recovery expected
+                            who comes back must get what was published meanwhile
 
   --slo "delivery.p99 < 100ms"      each delivery, from when it was due
   --slo "last.p99 < 200ms"          the last delivery of each publish
@@ -1097,6 +1104,9 @@ and are measured from then, so that a server that freezes cannot hide it.
   --connection-stages 30s:500
                             connections that come and go
   --connect-rate 100        how fast connections are opened
+  --open-timeout 1m         begin with those that are open after a minute
+  --reply-instant kernel    take the kernel's instant of each reply, not that of
+                            reading it
   --warmup 5s               load before anything counts
   -d 1m, -n 100000          length in time or messages
 

@@ -212,6 +212,8 @@ Fan-out: one message to many sessions, as in a chat or a feed
   {marker}                  in -m: by it each delivery is recognized
   --publish-url "POST URL"  publish by HTTP instead
   --timed 100               time the deliveries to 100 subscribers, count all
+  --reconnect now --recovery expected
+                            who comes back must get what was published meanwhile
 
   --slo "delivery.p99 < 100ms"      each delivery, from when it was due
   --slo "last.p99 < 200ms"          the last delivery of each publish
@@ -257,6 +259,9 @@ are measured from then, so that a server that freezes cannot hide it.
   --connection-stages 30s:500
                             connections that come and go
   --connect-rate 100        how fast connections are opened
+  --open-timeout 1m         begin with those that are open after a minute
+  --reply-instant kernel    take the kernel's instant of each reply, not that of
+                            reading it
   --warmup 5s               load before anything counts
   -d 1m, -n 100000          length in time or messages
 

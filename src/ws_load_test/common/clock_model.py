@@ -2,8 +2,7 @@
 
 A comparison bounds the offset at one instant. A clock that runs evenly is a line of offsets over time, so the offset
 at any instant is bounded by all lines that pass between the bounds of the comparisons around it (Zhang, Liu and Xia,
-*Clock synchronization algorithms for network measurements*, INFOCOM 2002). Messages bound it as well, for nothing is
-received before it was sent.
+*Clock synchronization algorithms for network measurements*, INFOCOM 2002).
 
 Offsets are "theirs minus ours": an instant of their clock is one of ours plus the offset. All instants and offsets are
 ns of monotonic clocks.
@@ -152,50 +151,3 @@ def _highest(highs: Sequence[tuple[int, int]], lows: Sequence[tuple[int, int]]) 
         for future, future_high in after:
             highest = min(highest, (future * past_high + past * future_high) / (past + future))
     return highest
-
-
-def offset_between(a: ClockModel | None, b: ClockModel | None, at_ns: int) -> ClockOffset:
-    """Returns how far host b's monotonic clock is ahead of host a's at an instant, and the greatest error of that.
-
-    An instant of a's clock plus `offset_ns` is the same instant by b's, to ±`error_ns`. So a message that a sent at
-    ``sent_ns`` (a's clock) and b received at ``received_ns`` (b's clock) was on its way for
-    ``received_ns - sent_ns - offset_ns``, to ±`error_ns`. Where both instants count from a start that either host was
-    given in its own clock by an earlier offset (a recording's `start_offset_ns`), the difference of these earlier ones
-    is in the instants already: ``offset_ns - (start_offset_b_ns - start_offset_a_ns)`` is what is left to subtract.
-
-    Args:
-        a: Clock of the one host; None: the machine whose clock the models were compared with.
-        b: Clock of the other.
-        at_ns: Instant by the clock that both were compared with (a recording's: from the start of the run).
-    """
-    if a is b:
-        return ClockOffset(0, 0)
-    of_a = ClockOffset(0, 0) if a is None else a.offset_at(at_ns)
-    of_b = ClockOffset(0, 0) if b is None else b.offset_at(at_ns)
-    return ClockOffset(of_b.offset_ns - of_a.offset_ns, of_a.error_ns + of_b.error_ns)
-
-
-def tighten(offset: ClockOffset, a_to_b_ns: int | None = None, b_to_a_ns: int | None = None) -> ClockOffset:
-    """Returns an offset of b's clock against a's, narrowed by causality: nothing is received before it was sent.
-
-    A message from a to b takes ``received - sent = offset + way``, each instant by the clock of its host, and its way
-    takes no less than 0; so the offset is no more than the smallest such time. From b to a, ``received - sent`` is
-    ``way - offset``, and the offset no less than minus the smallest such time.
-
-    If both kinds of times are already corrected by an offset, what is narrowed is the rest: ``ClockOffset(0, error)``.
-
-    Args:
-        offset: The offset as the comparison of clocks has it.
-        a_to_b_ns: Smallest ``received - sent`` of all messages from a to b, which can be negative; None: no message.
-        b_to_a_ns: The same from b to a.
-
-    Returns:
-        The narrower offset. Where messages contradict the comparison, by the drift between their instants, everything
-        from the one to the other is possible.
-    """
-    lowest, highest = offset.offset_ns - offset.error_ns, offset.offset_ns + offset.error_ns
-    if a_to_b_ns is not None:
-        highest = min(highest, a_to_b_ns)
-    if b_to_a_ns is not None:
-        lowest = max(lowest, -b_to_a_ns)
-    return ClockOffset.within(min(lowest, highest), max(lowest, highest))

@@ -203,9 +203,9 @@ DERIVED = (
         unit_name=DELIVERY,
     ),
     MetricSpec(
-        "Messages of the longest gap: of one publisher, and missed by one subscriber.",
+        "Messages of the longest of these gaps: of one publisher, and missed by one subscriber.",
         name="delivery_gaps",
-        condition="gap.longest",
+        condition="gaps.longest",
         unit_name=DELIVERY,
     ),
     MetricSpec(

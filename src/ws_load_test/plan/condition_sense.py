@@ -21,7 +21,7 @@ FEWER_IS_BETTER = frozenset(
         *("duplicate_replies", "late_replies", "unknown_id", "stalls", "broken_off"),
         *("missing", "cut_off", "late", "duplicate", "misdelivered", "foreign"),
         *("waves.back", "waves.abrupt", "waves.bounced", "nodes.skew"),
-        *("gaps", "gap.longest", "subscribers_with_gaps", "subscribers.skew"),
+        *("gaps", "gaps.longest", "subscribers_with_gaps", "subscribers.skew"),
         *(f"steps.NAME.{name}" for name in ("failed", "unanswered", "dropped", "stalls", "broken_off")),
         *(f"on.NAME.{name}" for name in ("gaps", "missed", "repeats", "out_of_order", "silence")),
         *("sessions.failed", "sessions.dropped", "iterations.dropped"),
@@ -140,7 +140,7 @@ def _subject(condition: Condition) -> str:
 
 def _is_one(metric: ConditionMetric) -> bool:
     """True for what is high or low, and not many or few."""
-    return metric.kind in ("time", "rate", "ratio", "duration") or metric.name in ("reach", "gap.longest")
+    return metric.kind in ("time", "rate", "ratio", "duration") or metric.name in ("reach", "gaps.longest")
 
 
 def _mirrored(condition: Condition) -> str:

@@ -33,7 +33,6 @@ OPTION_NAMES: Mapping[str, str] = {
     "no_verify": "insecure",
     "insecure_skip_tls_verify": "insecure",
     "ca": "cacert",
-    "protocol": "subprotocol",
     "threshold": "fail_if",
     "thresholds": "fail_if",
     "ensure": "fail_if",
@@ -42,8 +41,13 @@ OPTION_NAMES: Mapping[str, str] = {
     "format": "json",
     "debug": "log_level",
     "compression": "deflate",
+    "native": "engine",
+    "portable": "engine",
+    "poisson": "arrivals",
 }
 """Option of another tool without its dashes, with underscores -> the name of ours."""
+VALUES = frozenset({"native", "portable", "poisson"})
+"""Those of `OPTION_NAMES` that are a value of ours, as ``--native`` for ``--engine native``."""
 LETTERS: Mapping[str, str] = {"k": "insecure", "V": "version", "t": "workers", "z": "duration", "p": "in_flight"}
 """Short option of another tool that ours has not -> the name of ours; `version` is no option of a run."""
 METRICS: Mapping[str, str] = {
@@ -71,6 +75,11 @@ METRICS: Mapping[str, str] = {
     "med": "p50",
     "median": "p50",
     "std": "stdev",
+    "ttft": "first.p99",
+    "time_to_first_token": "first.p99",
+    "ttfb": "first.p99",
+    "itl": "gap.p99",
+    "inter_token_latency": "gap.p99",
     "timeouts": "unanswered",
     "disconnects": "lost",
 }

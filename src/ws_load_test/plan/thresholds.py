@@ -50,6 +50,7 @@ FORMER_METRICS = {
     "reopened": "reconnected",
     "renewed": "recycled",
     "reopen": "reconnect",
+    "gap.longest": "gaps.longest",
 }
 """Names that metrics had once, and their present ones."""
 FORMER_FAULTS = {"mismatch": "check-failed"}
@@ -176,8 +177,9 @@ def _read_metric(label: str) -> tuple[ConditionMetric, str]:
         raise ValueError(f'there is no metric "{label}"; write {METRICS[label.lower().replace("-", "_")]}')
     if found := re.fullmatch(r"p\((\d{1,3}(?:\.\d+)?)\)", label, re.ASCII):
         raise ValueError(f'there is no metric "{label}"; write p{found[1]}')
-    if name in FORMER_METRICS:
-        raise ValueError(f"{label} was renamed; write {FORMER_METRICS[name]}{dot}{part}")
+    present = FORMER_METRICS.get(label) or (f"{FORMER_METRICS[name]}{dot}{part}" if name in FORMER_METRICS else "")
+    if present:
+        raise ValueError(f"{label} was renamed; write {present}")
     if name == "faults" and dot:
         part = _read_fault(part)
         return ConditionMetric("count", name, part), f"{name}.{part}"

@@ -32,6 +32,7 @@ class Group(StrEnum):
     SESSIONS = "Sessions"
     VERDICT = "Verdict"
     LIMITS = "Limits"
+    GENERATOR = "Generator"
     MACHINES = "Other machines"
     RESULTS = "Results"
     WHILE_IT_RUNS = "While it runs"

@@ -70,14 +70,15 @@ def deliveries(fan_out: FanOutSummary) -> str:
 
 
 def reach(fan_out: FanOutSummary) -> str:
-    """Returns the share of deliveries that came, the gaps in them, and what was not judged."""
+    """Returns the share of deliveries that came, the gaps in their numbers, and what was not judged."""
     if fan_out.reach is None:
         return NO_VALUE
     parts = [format_reach(fan_out.reach)]
     gaps = fan_out.gaps
     if gaps.count:
         longest = f", the longest of {format_count(gaps.longest)}" if gaps.longest > 1 else ""
-        parts.append(f"{count_of(gaps.count, 'gap')}{longest}, on {count_of(gaps.subscribers, 'subscriber')}")
+        count = f"{count_of(gaps.count, 'gap')} in the numbers"
+        parts.append(f"{count}{longest}, on {count_of(gaps.subscribers, 'subscriber')}")
     if fan_out.deliveries.ambiguous:
         parts.append(f"{format_count(fan_out.deliveries.ambiguous)} ambiguous, as sessions joined or left")
     return "; ".join(parts)

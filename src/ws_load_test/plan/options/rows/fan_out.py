@@ -102,7 +102,7 @@ FAN_OUT = (
     OptionSpec(
         name="timed",
         metavar="N|all",
-        help="time the deliveries to N subscribers, evenly picked, and count those to the others",
+        help="time the deliveries to N subscribers, evenly picked; those to the others are read as well, and counted",
         group=Group.FAN_OUT,
         parse=fan_out_values.timed,
         default="all",
