@@ -75,7 +75,7 @@ class Difficult:
 def test_by_id_every_count_and_time_is_right(engine, load):
     if why_missing(engine):
         pytest.skip(why_missing(engine))
-    difficult = Difficult(loses=0.01, repeats=0.02, strange=0.01)
+    difficult = Difficult(loses=0.03, repeats=0.03, strange=0.03)
     with FaultyServer(difficult) as server:
         plan = make_plan(
             server.url,

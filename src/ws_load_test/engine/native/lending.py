@@ -51,6 +51,10 @@ class LendingLoad(Protocol):
 class ReturnedLoad(Protocol):
     """One session's part of the load, which goes on in Python."""
 
+    def lent(self) -> None:
+        """Leaves what is in flight, and what waits, to the compiled loop."""
+        ...
+
     def take_back(self, loan: Loan) -> None:
         """Goes on with the messages in flight, and those that wait for room."""
         ...
@@ -108,6 +112,7 @@ class NativeConnection(Connection):
             self._close_unlent(error)
             return False
         self._parts = bytearray()
+        cast("ReturnedLoad", self.sender).lent()
         return True
 
     def _close_unlent(self, error: OSError) -> None:
