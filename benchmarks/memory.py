@@ -14,7 +14,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from ws_load_test import make_plan
+from ws_load_test import Plan, make_plan
 from ws_load_test.api import Run
 from ws_load_test.echo import EchoProcess
 
@@ -30,7 +30,14 @@ def set_size_bytes(pid: int) -> int:
 
 async def worker_bytes(url: str, connections: int) -> int:
     """The worker's memory while its connections are open and idle."""
-    run = Run(make_plan(f"{url}?silent=1", connections=connections, duration="3s", timeout="1m", workers=1))
+    return await plan_bytes(
+        make_plan(f"{url}?silent=1", connections=connections, duration="3s", timeout="1m", workers=1)
+    )
+
+
+async def plan_bytes(plan: Plan) -> int:
+    """The memory of the one worker of a plan a second after all of its connections have opened."""
+    run, connections = Run(plan), plan.connections
     executing = asyncio.create_task(run.execute())
     while run.fleet is None or run.fleet.coordinator.opened < connections:  # noqa: ASYNC110
         await asyncio.sleep(0.05)

@@ -27,8 +27,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
+T = TypeVar("T")
 SETTLE_S = 0.003
 """Time for the server to finish with what a stopped generator has sent."""
 OPEN_TIMEOUT_S = 180
@@ -308,7 +309,7 @@ def low(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=10)[0] if len(values) > 1 else values[0]
 
 
-def paired(ours: Sequence[Turn], theirs: Sequence[Turn], value: Callable[[Turn], float]) -> tuple[float, float, float]:
+def paired(ours: Sequence[T], theirs: Sequence[T], value: Callable[[T], float]) -> tuple[float, float, float]:
     """Returns the median of the ratios of turns that followed each other, and their quartiles."""
     ratios = [value(mine) / value(other) for mine, other in zip(ours, theirs, strict=True)]
     quarter, median, three = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3

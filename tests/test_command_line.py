@@ -84,6 +84,8 @@ SAMPLES = {
     "stall": [{"until": "contains:x", "stall": "250ms"}],
     "count": [{"until": "contains:x", "count": "json:usage.tokens"}],
     "expect_first": [{"first_message": "x", "expect_first": "json:ok"}],
+    "protocol": [{"protocol": "pusher"}],
+    "fill": [{"protocol": "pusher", "fill": "channel=a=b"}],
     "trace": [{"message": "{traceparent}", "trace": "0.5%"}, {"header": "traceparent: {traceparent}", "trace": 0}],
     "first_wait": [{"first_message": "x", "first_wait": "250ms"}],
     "check_utf8": [{"check_utf8": True}],

@@ -1,6 +1,7 @@
 """Steps, reactions, roles and sessions of a summary."""
 
 import math
+from collections import Counter
 from fractions import Fraction
 
 import msgspec
@@ -8,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factories.results import MILLI, SECOND, recording
+from factories.results import MILLI, SECOND, interval, recording
 from factories.scenarios import CHAT, plan, recorded, second
 from ws_load_test.analysis.ages import AgeStats, age_statistic
+from ws_load_test.analysis.aggregate import counts_of
 from ws_load_test.analysis.scenario import ScenarioResults, scenario_of, step_places
 from ws_load_test.analysis.summary import summarize
+from ws_load_test.analysis.summary_types import FailureReason
 from ws_load_test.metrics.scenario_metrics import AT_DIAL, ReactionTally, RoleTally
 from ws_load_test.metrics.tally import Tally
 
@@ -168,3 +171,51 @@ def test_no_age_has_no_statistics():
     assert age_statistic(ReactionTally(), "99") is None
     assert AgeStats.of(ReactionTally()) is None
     assert AgeStats.of(aged([-5])).p99 == -5
+
+
+# --- Verdict --------------------------------------------------------------------------------------------------------
+
+
+def verdict_of(scenario, *tallies):
+    made = recorded(*tallies, plan=plan(scenario))
+    calm = interval(Tally(opened=9, attempted=9), index=0, phase="opening")
+    return summarize([msgspec.structs.replace(made, intervals=(calm, *made.intervals[1:]))]).verdict
+
+
+SILENT = msgspec.structs.replace(CHAT, roles=(msgspec.structs.replace(CHAT.roles[1], steps=CHAT.roles[1].steps[3:]),))
+LISTENERS = msgspec.structs.replace(CHAT, roles=CHAT.roles[:1])
+
+
+def test_a_run_whose_steps_await_nothing_passes():
+    sent = Tally(due=5, sent=5, unawaited=5)
+    assert verdict_of(SILENT, sent).passed
+    unanswered = Tally(due=5, sent=5, unanswered=1, unawaited=4)
+    assert verdict_of(CHAT, unanswered).reason is FailureReason.NOTHING_ANSWERED
+    assert verdict_of(CHAT, Tally()).reason is FailureReason.NOTHING_SENT
+
+
+def test_sessions_that_only_listen_pass_where_something_comes():
+    heard = Tally(reactions={"reader/tick": ReactionTally(seen=1)})
+    assert verdict_of(LISTENERS, heard).passed
+    nothing = verdict_of(LISTENERS, Tally())
+    assert (nothing.reason, nothing.why) == (
+        FailureReason.NOTHING_ANSWERED,
+        "no message came to which a role reacts",
+    )
+    holding = msgspec.structs.replace(CHAT.roles[0], reactions=())
+    assert verdict_of(msgspec.structs.replace(CHAT, roles=(holding,)), Tally()).passed
+
+
+def test_checks_of_steps_that_sessions_take_once_are_not_all_replies():
+    wrong = Tally(due=3, sent=3, answered=3, answered_in_window=3, faults=Counter({"check-failed": 3}))
+    wrong.steps = {"writer/say": Tally(answered=3), "reader/join": Tally(answered=3)}
+    assert verdict_of(CHAT, wrong).passed
+    wrong.steps["reader/join"].answered = 0
+    assert verdict_of(CHAT, wrong).reason is FailureReason.ALL_REPLIES_WRONG
+
+
+def test_counts_of_recordings_have_those_of_their_parts():
+    total = counts_of([recorded(), recorded()])
+    assert (total.steps["writer/say"].sent, total.reactions["reader/tick"].seen) == (206, 180)
+    assert (total.roles["writer"].failed_at, total.unawaited) == ({"say": 4, "ask": 2}, 12)
+    assert not total.steps["writer/say"].response_time_ns.count

@@ -152,6 +152,7 @@ class TestOneRecording:
             "reconnect_storm": None,
             "waves": [],
             "nodes": None,
+            "traces": None,
             "misbehaving": None,
             "unanswered_wait_ns": None,
             "keepalive_time_ns": None,

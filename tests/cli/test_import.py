@@ -96,7 +96,7 @@ def test_wrong_usage_is_one_sentence(program, capture, arguments, why):
 def test_a_page_without_a_session_is_one_sentence(program, capture):
     done = program("import", capture())
     assert done.returncode == ExitCode.USAGE
-    assert "it has no WebSocket session; open the page with the network panel" in done.stderr
+    assert "it has no WebSocket session; open the network panel of the browser first" in done.stderr
 
 
 def test_waits_are_divided_by_the_speed(program, capture):

@@ -71,6 +71,10 @@ GRANTED = {
     "in bytes": (answers(in_bytes), OPEN),
     "with a message behind it": (answers(lambda answer: answer + WELCOME), OPEN),
     "in bytes with a message behind it": (answers(lambda answer: in_bytes(answer + WELCOME)), OPEN),
+    "in two pieces with a message behind it": (
+        answers(lambda answer: [answer[:40], answer[40:] + WELCOME], 0.01),
+        OPEN,
+    ),
     "with half a message behind it": (answers(lambda answer: [answer + WELCOME[:3], WELCOME[3:]], 0.01), OPEN),
     "in other cases": (
         answers(lambda answer: answer.replace(b"Upgrade: w", b"uPGRADE: W").replace(b": U", b":u")),

@@ -211,15 +211,18 @@ static void check_ids(uint64_t *answered) {
             if (ws_expired(&rules, &sessions[session], before, &match) != due) fail("expired another message than the oldest");
             if (due) list[found].in_flight = 0, in_flight--;
         }
-        if (rules.awaiting.filled > in_flight) fail("more ids than messages");
+        if (rules.awaiting.firsts.filled > in_flight) fail("more ids than messages");
     }
     ws_rules_free(&rules);
 }
 
 static void check_fates(void) {
     ws_fates fates = {0};
-    uint32_t beyond = draw(3000);
-    for (uint64_t i = 0; i < WS_RECENT_IDS + beyond; i++) ws_fates_note(&fates, ws_mix(i + 1, 0x9E3779B97F4A7C15u), i & 1 ? WS_LATE : WS_DUPLICATE);
+    uint32_t beyond = draw(3000), sorted = draw(2) ? draw(WS_RECENT_IDS) : 0;
+    for (uint64_t i = 0; i < WS_RECENT_IDS + beyond; i++) {
+        ws_fates_note(&fates, ws_mix(i + 1, 0x9E3779B97F4A7C15u), i & 1 ? WS_LATE : WS_DUPLICATE);
+        if (i == sorted && i && ws_fates_classify(&fates, 12345) != WS_UNKNOWN) fail("a fate of what was never sent");
+    }
     for (uint64_t i = 0; i < WS_RECENT_IDS + beyond; i += 1 + draw(50)) {
         uint64_t hash = ws_mix(i + 1, 0x9E3779B97F4A7C15u);
         uint32_t fate = ws_fates_classify(&fates, hash), wanted = i < beyond ? WS_UNKNOWN : i & 1 ? WS_LATE : WS_DUPLICATE;

@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ws_load_test.api import run as run_plan
 from ws_load_test.cli import main
+from ws_load_test.plan.options.read_plan import read_plan
+from ws_load_test.plan.presets import read_preset
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs" / "recipes.md"
@@ -97,6 +100,7 @@ def play(tmp_path, monkeypatch, capsys):
 
     def run(line, server):
         url = urlsplit(line[0])._replace(scheme="ws", netloc=server.address).geturl()
+        line = Line(line)
         line.set("--timeout", "2s")
         monkeypatch.chdir(tmp_path)
         main([url, *line[1:], "--workers", "1", "--json"])
@@ -105,3 +109,25 @@ def play(tmp_path, monkeypatch, capsys):
         return json.loads(told.out)
 
     return run
+
+
+@pytest.fixture
+def play_preset():
+    """Runs the role that a preset has for an example on 4 sessions; returns the messages of each of its steps."""
+
+    def play_role(name, server, *, path="/", fill=None):
+        role = dict(read_preset(name, fill).example_role)
+        role["steps"] = [step | {"wait": "20ms"} if "wait" in step else step for step in role["steps"]]
+        options = {"connections": 4, "rooms": 2, "duration": "300ms", "timeout": "2s", "workers": 1}
+        plan = {"url": f"ws://{server.address}{path}", "protocol": name, "fill": fill, "role": {"example": role}}
+        summary = run_plan(read_plan(plan | options)).summary
+        assert not summary.faults, summary.faults
+        assert summary.connections.opened == 4
+        steps = {step.name: step for step in summary.steps}
+        assert all(step.due == step.sent for step in steps.values())
+        assert all(step.answered == step.sent for step in steps.values() if not step.unawaited)
+        names = [step["name"] for step in role["steps"] if "name" in step]
+        assert steps[names[0]].sent, "later ones may not have their turn on a busy machine"
+        return {name: steps[name].sent for name in names}
+
+    return play_role

@@ -54,7 +54,7 @@ def test_every_recipe_on_the_page_is_tested_here(recipes):
 
 
 @against("graphql_server")
-def test_graphql(recipe, play, server):
+def test_graphql(recipe, play, play_preset, server):
     line = recipe("graphql")
     line.set("-d", None)
     line.set("-n", 40)
@@ -63,6 +63,9 @@ def test_graphql(recipe, play, server):
     assert 38 <= messages["pushed"] - 2 <= 40, "a ping each, and a complete for each query, of which two may be late"
     tokens = {"token ann-s3cret": 1, "token bob-s3cret": 1}
     assert server.seen() == {"connection_init": 2, "pong": 2, "queries": 40, **tokens}
+    steps = play_preset("graphql-transport-ws", server, fill={"payload": '{"token": "x"}'})
+    seen = server.seen()
+    assert (seen["listens 0"], seen["listens 1"], seen["posts"]) == (2, 2, steps["post"])
 
 
 @against("graphql_server")
@@ -79,7 +82,7 @@ def test_graphql_subscriptions(recipe, play, server):
 
 
 @against("socketio_server")
-def test_socketio(recipe, play, server):
+def test_socketio(recipe, play, play_preset, server):
     line = recipe("socketio")
     line.set("-d", None)
     line.set("-c", 2)
@@ -93,6 +96,11 @@ def test_socketio(recipe, play, server):
     assert messages["pushed"] >= 40 + 2 * 2, "an event for each message, and pings"
     assert seen["connected"] == 2
     assert "left: ping timeout" not in seen
+    steps = play_preset("socket.io", server, path="/socket.io/?EIO=4&transport=websocket")
+    seen = server.seen()
+    assert (seen["joined 0"], seen["joined 1"]) == (2, 2)
+    assert (seen["say"], seen["post"]) == (40 + steps["say"], steps["post"])
+    assert "left: ping timeout" not in seen
 
 
 @against("socketio_server")
@@ -102,13 +110,14 @@ def test_socketio_closes_a_session_that_leaves_its_pings_unanswered(recipe, play
     line.set("-c", 2)
     line.set("-n", 60)
     line.set("--rate", 40)
-    line.set("--auto-reply", None)
+    line.set("--protocol", None)
+    line += ["--skip-first", "1", "--first-message", "40", "--match", r"regex:^4[23](\d+)\["]
     assert play(line, server)["connections"]["lost"] == 2
     assert server.seen()["left: ping timeout"] == 2
 
 
 @against("jsonrpc_server")
-def test_jsonrpc(recipe, play, server):
+def test_jsonrpc(recipe, play, play_preset, server):
     line = recipe("jsonrpc")
     line.set("-d", None)
     line.set("-c", 2)
@@ -117,10 +126,11 @@ def test_jsonrpc(recipe, play, server):
     assert messages["answered"] == server.seen()["add"] == 200
     assert messages["out_of_order"] > 0
     assert messages["pushed"] == 200, "a notification before each response"
+    assert play_preset("jsonrpc", server)["call"] == server.seen()["add"] - 200
 
 
 @against("stomp_server")
-def test_stomp(recipe, play, server):
+def test_stomp(recipe, play, play_preset, server):
     line = recipe("stomp")
     line.set("-d", None)
     line.set("-c", 2)
@@ -129,6 +139,7 @@ def test_stomp(recipe, play, server):
     assert messages["answered"] == 40
     assert messages["pushed"] == 0
     assert server.seen() == {"v12.stomp": 2, "published": 40, "right": 40}
+    assert play_preset("stomp", server)["send"] == server.seen()["published"] - 40
 
 
 def all_were_delivered(line, play, server, *, messages=10, subscribers=6, publishers=2, rooms=2):
@@ -173,10 +184,12 @@ def test_socketio_rooms(recipe, play, server):
 
 
 @against("phoenix_standin")
-def test_phoenix_channels(recipe, play, server):
+def test_phoenix_channels(recipe, play, play_preset, server):
     result = all_were_delivered(recipe("phoenix"), play, server)
     assert result["opening"]["first_replies"] == 8
     assert server.seen() == {"joined room:0": 4, "joined room:1": 4, "new_msg": 10}
+    steps = play_preset("phoenix", server, fill={"topic": "room:{room}"})
+    assert server.seen() == {"joined room:0": 6, "joined room:1": 6, "new_msg": 10 + steps["shout"]}
 
 
 @against("stomp_server")
@@ -208,7 +221,7 @@ def test_mqtt_topics(recipe, play, server):
 
 
 @against("signalr_standin")
-def test_signalr(recipe, play, server):
+def test_signalr(recipe, play, play_preset, server):
     line = recipe("signalr")
     line.set("-d", None)
     line.set("-c", 2)
@@ -221,6 +234,7 @@ def test_signalr(recipe, play, server):
     assert messages["answered"] == seen["invocations"] == 20
     assert seen["handshakes"] == 2
     assert messages["pushed"] >= seen["pings"] >= 2, "pings, answered with pings"
+    assert play_preset("signalr", server)["invoke"] == server.seen()["invocations"] - 20
 
 
 @against("aws_standin")

@@ -16,15 +16,16 @@ from ws_load_test.analysis.nodes import NodeTracker, skew_of
 from ws_load_test.analysis.waves import WaveTracker
 from ws_load_test.analysis.whole_run import WholeRun
 from ws_load_test.common.clock_model import ClockComparison, ClockModel
-from ws_load_test.metrics.catalog import LABELED_FIELDS
 from ws_load_test.metrics.interval_event import IntervalEvent
+from ws_load_test.metrics.metric_set import rows_of
 from ws_load_test.metrics.recording import Recording
-from ws_load_test.metrics.tally import Tally
+from ws_load_test.metrics.tally import PARTS, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ws_load_test.analysis.waves import Wave
+    from ws_load_test.metrics.metric_set import MetricSet
     from ws_load_test.metrics.recording import (
         CommandRun,
         Host,
@@ -286,14 +287,19 @@ def counts_of(recordings: Iterable[Recording]) -> Tally:
     total = Tally()
     for recording in recordings:
         for interval in recording.intervals:
-            plain = {
-                name: data
-                for name, data in interval.encoded_tally.items()
-                if isinstance(data, int) or name in LABELED_FIELDS
-            }
+            plain = _counts(interval.encoded_tally, Tally)
+            for name, kind in PARTS.items():
+                if isinstance(parts := interval.encoded_tally.get(name), dict):
+                    plain[name] = {key: _counts(part, kind) for key, part in parts.items()}
             total.merge(Tally.from_record(plain))
     total.complete_run()
     return total
+
+
+def _counts(encoded: Mapping[str, Any], kind: type[MetricSet]) -> dict[str, Any]:
+    """Returns what an encoded set has besides histograms and sets within it."""
+    labeled = {name for name, spec in rows_of(kind).items() if spec.kind == "labeled"}
+    return {name: data for name, data in encoded.items() if isinstance(data, int) or name in labeled}
 
 
 def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:

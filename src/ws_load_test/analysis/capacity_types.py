@@ -178,7 +178,9 @@ class CapacitySummary(msgspec.Struct, frozen=True, kw_only=True):
     target: Annotated[str, Meta(description="URL of the target, secrets hidden.")]
     started_at: Annotated[str, Meta(description="Start of the search, ISO 8601 with a time zone.")]
     ended_at: Annotated[str, Meta(description="End of the search.")]
-    find: Annotated[Literal["rate", "connections", "subscribers"], Meta(description="Quantity that the search varied.")]
+    find: Annotated[
+        Literal["rate", "connections", "subscribers", "sessions"], Meta(description="Quantity that the search varied.")
+    ]
     objectives: Annotated[list[str], Meta(description="Conditions that had to hold.")]
     range: Annotated[LoadRange, Meta(description="Loads that could be tried.")]
     answer: Annotated[CapacityAnswer, Meta(description="The answer.")]

@@ -116,6 +116,18 @@ def _time(counted: Tally | ReactionTally | RoleTally, metric: ConditionMetric) -
     return _statistic(getattr(counted, name), metric.statistic)
 
 
+def time_count(tally: Tally, metric: ConditionMetric) -> int:
+    """Returns the number of values that a time rests on."""
+    counted = counted_by(tally, metric)
+    if isinstance(counted, Tally):
+        return times_of(counted, metric.name).count
+    name = CONDITION_METRICS[metric.name].name
+    if name == "age_ns" and isinstance(counted, ReactionTally):
+        return counted.ages
+    times: Histogram = getattr(counted, name)
+    return times.count
+
+
 def times_of(tally: Tally, name: str) -> Histogram:
     """Returns the histogram of a time by its name in conditions."""
     if name == "delivery" and tally.same_host_delivery_time_ns.count:

@@ -216,6 +216,12 @@ def scenario_of(recordings: Iterable[Recording]) -> Scenario | None:
     return None
 
 
+def sends_load(scenario: Scenario) -> bool:
+    """Returns False where no session sends anything but once, at its opening and when it leaves, or in answer."""
+    load = [step for role in scenario.roles for step in (*role.steps, *(timer.step for timer in role.timers))]
+    return any(step.send is not None for step in load) or any(role.python for role in scenario.roles)
+
+
 def step_places(scenario: Scenario | None) -> dict[str, Place]:
     """Returns the keys of all steps that are counted, in the order of the plan, and their places."""
     found: dict[str, Place] = {}

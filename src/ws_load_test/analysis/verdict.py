@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.aggregate import counts_of
 from ws_load_test.analysis.findings import awaits_replies, sends_messages
+from ws_load_test.analysis.scenario import scenario_of, sends_load
 from ws_load_test.analysis.summary_types import FailureReason, RunVerdict
 from ws_load_test.common.units import format_count
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ws_load_test.analysis.summary_types import ThresholdCheck
     from ws_load_test.metrics.recording import Recording
     from ws_load_test.metrics.tally import Tally
+    from ws_load_test.plan.scenario.model import Scenario
 
 UNMEASURED = frozenset(
     {
@@ -74,13 +76,15 @@ def _failure(
 
 def why_nothing_measured(recordings: Sequence[Recording], tally: Tally) -> tuple[FailureReason, str] | None:
     """Returns the reason why a run measured nothing of its target, and a sentence part; None where it did."""
-    awaited = awaits_replies(recordings) and tally.sent > 0
+    awaited = awaits_replies(recordings) and tally.sent > tally.unawaited
     fault = f" ({_commonest_fault(tally)})" if tally.faults else ""
     if not tally.opened:
         return FailureReason.NOTHING_OPENED, "could not open a single connection"
     if _all_lost(recordings, tally):
         silent = ", and no message was answered" if awaited and not tally.answered else ""
         return FailureReason.ALL_LOST, f"every session was lost{fault}{silent}"
+    if (scenario := scenario_of(recordings)) is not None and not sends_load(scenario):
+        return _why_nothing_heard(scenario, tally)
     if not tally.sent and sends_messages(recordings):
         due = "no message fell due in the measured time" if not tally.due else f"no message was sent{fault}"
         return FailureReason.NOTHING_SENT, due
@@ -89,9 +93,19 @@ def why_nothing_measured(recordings: Sequence[Recording], tally: Tally) -> tuple
     if _publishes(recordings) and tally.sent and not tally.deliveries:
         why = "no delivery came" if tally.deliveries_expected else "no subscriber was there for what was published"
         return FailureReason.NOTHING_DELIVERED, f"{why}{fault}"
-    if awaited and tally.faults["check-failed"] >= tally.answered:
+    # Replies to steps that sessions take once are checked as well, and in no total of messages.
+    answered = sum(step.answered for step in tally.steps.values()) or tally.answered
+    if awaited and tally.faults["check-failed"] >= answered:
         return FailureReason.ALL_REPLIES_WRONG, "no reply was right (check-failed)"
     return None
+
+
+def _why_nothing_heard(scenario: Scenario, tally: Tally) -> tuple[FailureReason, str] | None:
+    """Returns the reason where sessions only react to messages, and none came; None where they have no reactions."""
+    reacts = any(role.reactions for role in scenario.roles)
+    if not reacts or any(reaction.seen for reaction in tally.reactions.values()):
+        return None
+    return FailureReason.NOTHING_ANSWERED, "no message came to which a role reacts"
 
 
 def _why_one_measured_nothing(recordings: Sequence[Recording]) -> tuple[FailureReason, str] | None:

@@ -35,7 +35,7 @@ from ws_load_test.common.errors import (
 from ws_load_test.common.units import format_duration
 from ws_load_test.experiments.capacity.bracketing import StepResult
 from ws_load_test.experiments.capacity.remaining import remaining
-from ws_load_test.experiments.capacity.search_options import read_spec, refused_options
+from ws_load_test.experiments.capacity.search_options import dimension_of, read_spec, refused_options
 from ws_load_test.experiments.capacity.search_runner import CapacitySearch
 from ws_load_test.report.terminal.capacity import print_capacity, step_line
 
@@ -94,9 +94,9 @@ def capacity(url: str | Sequence[str] | None, options: dict[str, Any]) -> int:
 def _with_plan_file(path: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns the file's options under those of the command line, and why a search cannot use which of the file."""
     together = with_plan_file(path, options)
-    refused = refused_options(
-        dimension if (dimension := together.get("find")) in {"connections", "subscribers"} else "rate"
-    )
+    found = together.get("find")
+    known = found if found in {"connections", "subscribers", "sessions", "rate"} else None
+    refused = refused_options(dimension_of(together, known))
     beside = {name for name in refused.keys() & together.keys() if name not in options}
     left_out = {name: refused[name] for name in sorted(beside) if together[name] is not False}
     return {name: value for name, value in together.items() if name not in beside}, left_out

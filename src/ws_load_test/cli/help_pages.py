@@ -384,7 +384,7 @@ Search
       --slo "OBJECTIVE"       what must hold: "p99 < 50ms", "errors < 0.1%"; the
                               target must keep up with the load as well;
                               repeatable ("errors < 0.1%")
-      --find rate|connections|subscribers
+      --find rate|connections|subscribers|sessions
                               rate: the highest rate of messages over -c
                               connections (100). connections: the highest number
                               of connections, each sending --rate-per-connection
@@ -392,7 +392,9 @@ Search
                               or all together sending -r RATE; -r 0 only holds
                               them. subscribers: the highest number of
                               subscribers of a fan-out whose publishers together
-                              send -r RATE (rate)
+                              send -r RATE. sessions: the highest number of
+                              sessions of a plan with roles, which keep their
+                              shares of it, and the rates that they have (rate)
       --from AMOUNT           lowest load of interest, where the search begins
                               (100)
       --max AMOUNT            highest load of interest; without it, the search

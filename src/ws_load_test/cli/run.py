@@ -162,6 +162,7 @@ def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
     from ws_load_test.probe.fan_out_probe import FanOutProbe
     from ws_load_test.probe.probe import Probe
     from ws_load_test.probe.report import print_end, print_steps
+    from ws_load_test.probe.scenario_probe import ScenarioProbe
     from ws_load_test.probe.session_log import SessionLog
 
     path = output_options.get("output")
@@ -177,7 +178,8 @@ def _probe(plan: Plan, output_options: Mapping[str, Any]) -> int:
             print_steps(steps, console=terminal)
 
     async def probe() -> dict[str, Any]:
-        probe = Probe(plan, show_steps) if plan.fan_out is None else FanOutProbe(plan, show_steps)
+        kind = Probe if plan.fan_out is None else FanOutProbe
+        probe = kind(plan, show_steps) if plan.scenario is None else ScenarioProbe(plan, show_steps)
         if path is not None:
             probe.keep_messages(log)
         on_signals(probe.stop)

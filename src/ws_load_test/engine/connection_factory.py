@@ -9,6 +9,7 @@ from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.traced import TracedConversation
 from ws_load_test.engine.exchange_traces import ExchangeTraces, TraceLog
 from ws_load_test.engine.fan_out.audience import Audience
+from ws_load_test.engine.fan_out.deliveries import SubscriberConnection
 from ws_load_test.engine.fan_out.http_publishers import HttpPublishers
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import frames_vary
@@ -67,6 +68,8 @@ class ConnectionFactory:
         self._reading = ReadPolicy.of(plan)
         self._no_pong = self._reading.without_pongs()
         self._connection_type = _seeking_type(plan) or self.connection_type
+        if plan.scenario is not None and plan.fan_out is not None:
+            self._connection_type = SubscriberConnection
         self._recent_ids = RecentIds()
         self._rows: dict[int, Row] = {}
         self._redactor = Redactor(plan.target.secrets() | {*message.environment.values()})
@@ -81,6 +84,8 @@ class ConnectionFactory:
             self.scenario.compile(self._source, self._row)
         self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
         """Publishers and subscribers; None without a fan-out."""
+        if self.scenario is not None and self.audience is not None:
+            self.scenario.publish_to(self.audience)
         self.http_publishers = self._new_http_publishers(owner)
         """Publishers by HTTP; None without any."""
 
@@ -113,7 +118,7 @@ class ConnectionFactory:
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
     ) -> Connection:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
-        if self.audience is not None:
+        if self.audience is not None and self.scenario is None:
             return self.audience.connection(owner, self._reading, number, cast("OpenLoopRunner", self.load))
         connection = self._connection_type(owner, self._no_pong if no_pong else self._reading)
         connection.number = number

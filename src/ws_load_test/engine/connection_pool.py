@@ -273,7 +273,7 @@ class ConnectionPool:
 
     def retire(self, connection: Connection, *, replace: bool, code: int = NORMAL_CLOSURE) -> None:
         """Closes a session as soon as it is idle; with `replace`, another takes its place."""
-        if replace:
+        if replace and not self.stopping:
             self.reconnector.recycle(connection, code)
         else:
             self.close_when_idle(connection, code)
@@ -331,7 +331,7 @@ class ConnectionPool:
     # --- Ending -----------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Gives what is in flight its time to be answered, and sessions of a scenario theirs to leave."""
+        """Gives what is in flight its time to be answered."""
         timeout_ns = self.plan.timeout_ns if self.scenario is None else self.scenario.longest_end_ns
         self._in_flight = {
             connection
@@ -339,6 +339,7 @@ class ConnectionPool:
             if connection.sender.in_flight and self._is_well_behaved(connection)
         }
         self._draining = True
+        self._quiet.clear()
         self._check_drained()
         if self.http_publishers is not None:
             await self.http_publishers.drain(self.plan.timeout_ns)
@@ -349,6 +350,12 @@ class ConnectionPool:
             # What we held back and sent a moment ago has not had its time: it is unanswered, and no fault.
             for connection in list(self._in_flight):
                 self._give_up_on(connection, monotonic_ns() - self.plan.timeout_ns)
+
+    async def leave(self) -> None:
+        """Lets the sessions of a scenario leave."""
+        if self.scenario is not None:
+            self.scenario.leave()
+            await self.drain()
 
     async def close_all(self) -> None:
         """Ends every session with a close handshake, or without one where the target no longer answers."""

@@ -155,6 +155,7 @@ class PortableEngine:
             await self._pool.drain()
         if self._pool.audience is not None:
             await self._pool.audience.drain(published, self._pool)
+        await self._pool.leave()
 
     async def close(self) -> None:
         """Ends every session."""

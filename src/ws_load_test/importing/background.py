@@ -8,6 +8,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from ws_load_test.importing.captured_values import is_telling
 from ws_load_test.importing.kinds import is_heartbeat
 
 if TYPE_CHECKING:
@@ -43,11 +44,9 @@ def find_auto_answers(events: list[Event]) -> list[AutoAnswer]:
     totals: dict[tuple[bool, tuple[str, ...]], int] = defaultdict(int)
     for event in events:
         totals[event.is_sent, event.kind.key] += 1
-    for place, event in enumerate(events):
-        if event.is_sent:
-            continue
-        answer = next((one for one in events[place + 1 :] if one.is_sent), None)
-        if answer is not None and answer.at_ns - event.at_ns <= LONGEST_ANSWER_NS:
+    for event, answer in pairwise(events):
+        close = answer.at_ns - event.at_ns <= LONGEST_ANSWER_NS
+        if answer.is_sent and not event.is_sent and close:
             followed[event.kind.key, answer.kind.key].append((event, answer))
     found = []
     for (asked, answered), pairs in followed.items():
@@ -55,9 +54,22 @@ def find_auto_answers(events: list[Event]) -> list[AutoAnswer]:
         always = len(pairs) == totals[False, asked] == totals[True, answered] == len(answers)
         # The client sends back what came, or its words show what it is.
         echoes = all(one.content.payload == other.content.payload for one, other in pairs)
-        if always and (echoes or any(is_heartbeat(event.content) for event in pairs[0])):
+        same = len({_without_repeated(one, other) for one, other in pairs}) == 1
+        if always and (echoes or same) and (echoes or any(is_heartbeat(event.content) for event in pairs[0])):
             found.append(AutoAnswer([one for one, _ in pairs], [one for _, one in pairs]))
     return found
+
+
+def _without_repeated(question: Event, answer: Event) -> str | bytes:
+    """Returns an answer without the values that it repeats of its question, which are captured."""
+    text = answer.content.text
+    if text is None:
+        return answer.content.payload
+    asked = {one.text for one in question.content.values}
+    for value in reversed(answer.content.values):
+        if value.text in asked and is_telling(value):
+            text = f"{text[: value.start]}\0{text[value.end :]}"
+    return text
 
 
 def find_heartbeats(sent: list[Event]) -> list[Heartbeat]:

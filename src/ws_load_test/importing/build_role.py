@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SHORTEST_WAIT_NS = 10_000_000
 """Time between two messages that is a wait (10 ms); less is what the client and the network took."""
+SHORTEST_ITERATION_NS = 10**9
+"""Wait of steps that neither wait nor await anything (1 s)."""
 MOST_GREETINGS = 3
 """Messages before the first of the client that are waited for."""
 
@@ -48,10 +50,14 @@ class RoleBuilder:
         self._exchanges = pair_exchanges(
             events, [one for one in sent if one.index not in beats], self._own, self._taken
         )
-        self._beating = [pair_exchanges(events, group.sent, self._own, self._taken) for group in self._heartbeats]
-        self._captured.replies.update(
-            one.reply.index for group in (self._exchanges, *self._beating) for one in group if one.reply is not None
-        )
+        self._beating = [
+            pair_exchanges(events, group.sent, self._own, self._taken, streams=False) for group in self._heartbeats
+        ]
+        self._captured.replies.update(one.reply.index for one in self._exchanges if one.reply is not None)
+        # The answer to a heartbeat comes at any time, perhaps not before a step that would use its values; and of a
+        # streamed answer, values are taken out of the last message alone.
+        self._captured.ignored.update(one.reply.index for group in self._beating for one in group if one.reply)
+        self._captured.ignored.update(part.index for one in self._exchanges for part in one.parts)
         self._keep_lasting()
         self._maker = TemplateMaker(secrets, self._captured, self._own)
         self._templates: dict[int, Template] = {}
@@ -81,13 +87,22 @@ class RoleBuilder:
         for answers in self._answers:
             for event in answers.answers:
                 self._template(event)
-        steps = [self._step(exchange) for exchange in self._with_awaited()]
-        self._add_waits(steps)
-        role.timers = [
-            DraftTimer(group.every_ns, self._step(pairs[0]))
-            for group, pairs in zip(self._heartbeats, self._beating, strict=True)
+        beats = [
+            (group, pairs) for group, pairs in zip(self._heartbeats, self._beating, strict=True) if self._is_same(pairs)
         ]
+        # What is sent at even intervals with other contents each time is a step like others.
+        self._exchanges += [one for pairs in self._beating if not self._is_same(pairs) for one in pairs]
+        everything = self._with_awaited()
+        starts = [0, *(_last_place(one) + 1 for one in everything)]
+        steps = [self._step(one, start) for one, start in zip(everything, starts, strict=False)]
+        self._add_waits(steps)
+        role.timers = [DraftTimer(group.every_ns, self._step(pairs[0], 0)) for group, pairs in beats]
         arrange(steps, role)
+        if role.steps and not any(step.awaits or step.until or any(step.waits_ns) for step in role.steps):
+            role.steps[0].waits_ns = [SHORTEST_ITERATION_NS]
+            role.steps[0].remarks.append(
+                "not in the capture: without a wait, iterations would follow each other at once"
+            )
         role.reactions = self._reactions()
         return role
 
@@ -102,15 +117,31 @@ class RoleBuilder:
         greetings = [one for one in before if counts[one.kind.key] == 1 or one.index in self._captured.captures]
         awaited = {one.index: one for one in greetings[:MOST_GREETINGS]}
         busy = [(one.sent.index, one.reply.index) for one in self._exchanges if one.sent and one.reply]
-        for index in self._captured.captures:
+        for index in sorted(self._captured.captures):
             pending = any(start < index < end for start, end in busy)
             if index not in self._taken and not pending:
-                awaited[index] = self._events[index]
+                # Those of its kind that came before it are waited for as well, lest one is taken for it.
+                ends = [*awaited, *(place for pair in busy for place in pair)]
+                ends += [one.sent.index for one in self._exchanges if one.sent]
+                start = max((end for end in ends if end < index), default=-1)
+                alike = [
+                    one
+                    for one in self._events[start + 1 : index + 1]
+                    if one.kind.checks == self._events[index].kind.checks and one.index not in self._taken
+                ]
+                if len(alike) <= MOST_GREETINGS:
+                    awaited.update({one.index: one for one in alike if not one.is_sent})
         self._taken |= awaited.keys()
         everything = [*self._exchanges, *(Exchange(None, event) for event in awaited.values())]
         return sorted(everything, key=_place)
 
-    def _step(self, exchange: Exchange) -> DraftStep:
+    def _is_same(self, exchanges: list[Exchange]) -> bool:
+        """Returns True if all of the messages have one template."""
+        templates = [self._template(one.sent) for one in exchanges]
+        return len({(one.text, one.payload) for one in templates}) == 1
+
+    def _step(self, exchange: Exchange, start: int) -> DraftStep:
+        """Returns the step of an exchange; `start` is the place in the capture at which the one before was over."""
         sent, reply = exchange.sent, exchange.reply
         event = sent or reply
         assert event is not None
@@ -126,7 +157,8 @@ class RoleBuilder:
             if exchange.parts:
                 step.first, step.until = stream_checks(exchange)
             else:
-                step.awaits = reply_checks(exchange, self._events, fields, self._secrets.occur_in)
+                places = tuple(self._captured.captures.get(reply.index, {}).values())
+                step.awaits = reply_checks(exchange, self._events[start:], fields, self._secrets.occur_in, places)
             step.expect = expectations(reply)
             step.captures = dict(self._captured.captures.get(reply.index, {}))
         return step
@@ -206,6 +238,10 @@ def _in_order(reactions: list[DraftReaction]) -> list[DraftReaction]:
             reaction.name, number = f"{name}-{number}", number + 1
         found.append(reaction)
     return found
+
+
+def _last_place(exchange: Exchange) -> int:
+    return max(one.index for one in (exchange.sent, exchange.reply) if one is not None)
 
 
 def _place(exchange: Exchange) -> int:

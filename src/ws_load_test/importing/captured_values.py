@@ -86,6 +86,8 @@ class CapturedValues:
         self._places: dict[str, str] = {}
         self.replies: set[int] = set()
         """Places of messages that complete a step: values are taken out of them before others."""
+        self.ignored: set[int] = set()
+        """Places of messages that no value is taken out of."""
         self.captures: dict[int, dict[str, str]] = defaultdict(dict)
         """Message of the target, by its place -> names of the values that are taken out of it, and their places."""
         for event in events:
@@ -109,6 +111,7 @@ class CapturedValues:
         elif value.text in self._given or not (is_telling(value) or value.text in self._secrets.names):
             return None
         found = [one for one in self._received.get(value.text, ()) if after < one[0].index < event.index]
+        found = [one for one in found if one[0].index not in self.ignored]
         if not found or (after < 0 and self._first_sent.get(value.text, event.index) < found[0][0].index):
             return None
         for source_event, source_value in sorted(found, key=lambda one: one[0].index not in self.replies):

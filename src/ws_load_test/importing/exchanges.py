@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.importing.kinds import is_heartbeat
 from ws_load_test.importing.own_values import OwnValue, is_id_name, slot_of
+from ws_load_test.plan.correlation import parse_check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,13 +48,22 @@ class Exchange:
 
 
 def pair_exchanges(
-    events: list[Event], sent: list[Event], own_values: Mapping[int, list[OwnValue]], taken: set[int]
+    events: list[Event],
+    sent: list[Event],
+    own_values: Mapping[int, list[OwnValue]],
+    taken: set[int],
+    *,
+    streams: bool = True,
 ) -> list[Exchange]:
-    """Returns an exchange for each of the messages `sent`; adds the messages that belong to them to `taken`."""
+    """Returns an exchange for each of the messages `sent`; adds the messages that belong to them to `taken`.
+
+    Answers can be many messages, unless `streams` is False.
+    """
     exchanges = [Exchange(event) for event in sent]
     _pair_by_id(events, exchanges, own_values, taken)
     _pair_by_kind(events, exchanges, taken)
-    _find_streams(events, exchanges, taken)
+    if streams:
+        _find_streams(events, exchanges, taken)
     return exchanges
 
 
@@ -71,12 +81,13 @@ def _pair_by_id(
                 same = received[slot_of(value), value.text]
                 if not same or same[-1] is not event:
                     same.append(event)
-    slots = _reply_slots(exchanges, own_values, received)
+    ids = _unique_ids(exchanges, own_values)
+    slots = _reply_slots(exchanges, ids, received)
     candidates: dict[int, tuple[OwnValue | Value, str, list[Event]]] = {}
     for place, exchange in enumerate(exchanges):
         sent = exchange.sent
         assert sent is not None
-        for own, value in _ids_of(exchange, own_values):
+        for own, value in ids[place]:
             there = slots.get(slot_of(value), "")
             found = received.get((there, value.text), []) if there else []
             later = [one for one in found if one.index > sent.index and one.index not in taken]
@@ -109,6 +120,27 @@ def _usual_kinds(
     return usual
 
 
+def _unique_ids(
+    exchanges: list[Exchange], own_values: Mapping[int, list[OwnValue]]
+) -> list[list[tuple[OwnValue | Value, Value]]]:
+    """Returns the ids of each message that no other of its kind has."""
+    found = [_ids_of(exchange, own_values) for exchange in exchanges]
+    counts = Counter(
+        (exchange.sent.kind.key, slot_of(value), value.text)
+        for exchange, ids in zip(exchanges, found, strict=True)
+        for _, value in ids
+        if exchange.sent is not None
+    )
+    return [
+        [
+            (own, value)
+            for own, value in ids
+            if exchange.sent is not None and counts[exchange.sent.kind.key, slot_of(value), value.text] == 1
+        ]
+        for exchange, ids in zip(exchanges, found, strict=True)
+    ]
+
+
 def _ids_of(exchange: Exchange, own_values: Mapping[int, list[OwnValue]]) -> list[tuple[OwnValue | Value, Value]]:
     """Returns the values of a message that a reply may repeat: those that the client made, then other identifiers."""
     assert exchange.sent is not None
@@ -122,18 +154,18 @@ def _ids_of(exchange: Exchange, own_values: Mapping[int, list[OwnValue]]) -> lis
 
 def _reply_slots(
     exchanges: list[Exchange],
-    own_values: Mapping[int, list[OwnValue]],
+    ids: list[list[tuple[OwnValue | Value, Value]]],
     received: Mapping[tuple[str, str], list[Event]],
 ) -> dict[str, str]:
     """Returns the slot of a reply at which the value of a message's slot comes back."""
     asked: dict[str, set[tuple[int, str]]] = defaultdict(set)
-    for exchange in exchanges:
+    for exchange, found in zip(exchanges, ids, strict=True):
         assert exchange.sent is not None
-        for _, value in _ids_of(exchange, own_values):
+        for _, value in found:
             asked[slot_of(value)].add((exchange.sent.index, value.text))
     by_text: dict[str, list[tuple[str, Event]]] = defaultdict(list)
-    for (slot, text), found in received.items():
-        by_text[text] += [(slot, event) for event in found]
+    for (slot, text), messages in received.items():
+        by_text[text] += [(slot, event) for event in messages]
     chosen = {}
     for slot, values in asked.items():
         counts: Counter[str] = Counter()
@@ -261,12 +293,22 @@ def _find_streams(events: list[Event], exchanges: list[Exchange], taken: set[int
             windows[-1] = sorted(set(windows[-1]), key=lambda one: one.index)
         ends = [_end_of(window) for window in windows]
         keys = {window[end].kind.key for window, end in zip(windows, ends, strict=True) if end is not None}
-        if any(end is None for end in ends) or len(keys) != 1:
+        if any(end is None or not _is_marked(window, end) for window, end in zip(windows, ends, strict=True)):
+            continue
+        if len(keys) != 1:
             continue
         for place, window, end in zip(places, windows, ends, strict=True):
             assert end is not None
             exchanges[place].reply, exchanges[place].parts = window[end], window[:end]
             taken.update(one.index for one in window[: end + 1])
+
+
+def _is_marked(window: list[Event], end: int) -> bool:
+    """Returns True if a check of the last message of an answer is not satisfied by one before it."""
+    if end_mark(window[: end + 1]) is not None:
+        return True
+    test = parse_check(window[end].kind.checks[0]).test()
+    return not any(test(one.content.payload) for one in window[:end])
 
 
 def _end_of(window: list[Event]) -> int | None:

@@ -115,7 +115,7 @@ class Kinds:
                 arrays[len(elements)].append({one.name: one for one in elements})
         found = {}
         for length, rows in arrays.items():
-            common = [name for name in rows[0] if all(name in row for row in rows)]
+            common = [name for name in rows[0] if all(name in row and row[name].kind != "literal" for row in rows)]
             words = [name for name in common if all(_ELEMENT.fullmatch(row[name].text) for row in rows)]
             texts = [name for name in common if all(row[name].kind == "string" for row in rows)]
             chosen = words or texts or common
@@ -187,7 +187,7 @@ class Kinds:
     def _of_shape(self, content: Content) -> Kind:
         """Returns the kind of JSON whose type no key names."""
         keys = sorted(content.keys)
-        named = [key for key in keys if content.value_at(key) is not None or self._is_path(key)]
+        named = [key for key in keys if self._is_path(key) and not self._is_null(content, key)]
         if named:
             # A key of its own is more telling than one that every message has.
             rarest = min(named, key=lambda key: (self._key_counts[key], key))
@@ -195,11 +195,21 @@ class Kinds:
         elements = [one for one in content.values if one.is_top]
         path = self._elements.get(len(elements))
         element = content.value_at(path) if path is not None else None
-        if element is not None and _TYPE_VALUE.fullmatch(element.text) and not self._hides(element.text):
+        if (
+            element is not None
+            and element.kind != "literal"
+            and _TYPE_VALUE.fullmatch(element.text)
+            and not self._hides(element.text)
+        ):
             check = f"json:{element.path}={element.text}"
             return Kind(("element", str(element.path), element.text), (check,), label_of(element.text))
         start = (content.text or "").lstrip()[:1]
         return Kind(("json", start, str(len(elements))), (f"regex:^\\s*{escaped(start)}",), _UNNAMED)
+
+    def _is_null(self, content: Content, key: str) -> bool:
+        # A check that something is there does not take null for it.
+        value = content.value_at(key)
+        return value is not None and value.kind == "literal" and value.text == "null"
 
     def _is_path(self, key: str) -> bool:
         return re.fullmatch(r"[^.\[\]\"\\\x00-\x1f={}]+", key) is not None
@@ -229,7 +239,12 @@ class Kinds:
         end = acknowledged.start if acknowledged else opening.start() if opening else len(text)
         pattern = escaped(text[:end]) + ("\\d+" if acknowledged else "")
         element = next((one for one in content.values if one.name == "[0]" and one.kind == "string"), None)
-        if element is not None and _TYPE_VALUE.fullmatch(element.text) and text[:2] == "42":
+        if (
+            element is not None
+            and element.kind != "literal"
+            and _TYPE_VALUE.fullmatch(element.text)
+            and text[:2] == "42"
+        ):
             check = f'regex:^{pattern}\\["{escaped(element.text)}"'
             return Kind(("packet", text[:end], element.text), (check,), label_of(element.text))
         label = {"0": "open", "40": "connect", "43": "ack", "44": "error"}.get(text[:end].split("/")[0], _UNNAMED)

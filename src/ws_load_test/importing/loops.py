@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ws_load_test.importing.places import has_place
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -50,11 +52,11 @@ def arrange(steps: list[DraftStep], role: DraftRole) -> None:
     start, period, times = found
     end = start + period * times
     rounds = [steps[at : at + period] for at in range(start, end, period)]
-    merged = _merged(rounds)
     left = steps[end:]
     # An iteration that the capture cuts short is no end of the session.
     is_cut = [step.shape for step in left] == [step.shape for step in steps[start : start + len(left)]]
-    if merged is None or (len(left) > MOST_LEAVING and not is_cut):
+    merged = None if len(left) > MOST_LEAVING and not is_cut else _merged(rounds)
+    if merged is None:
         _unrolled(steps, role, "the capture shows no plain repetition: a session goes through these steps once")
         return
     role.open, role.steps, role.leave = steps[:start], merged, [] if is_cut else left
@@ -72,32 +74,55 @@ def _unrolled(steps: list[DraftStep], role: DraftRole, remark: str) -> None:
 
 
 def _merged(rounds: list[list[DraftStep]]) -> list[DraftStep] | None:
-    """Returns the steps of one iteration; None where too many steps have contents that vary."""
-    merged: list[DraftStep] = []
+    """Returns the steps of one iteration; None where they are too different to be one, and nothing is changed."""
+    places = [list(variants) for variants in zip(*rounds, strict=True)]
     varied_before = False
-    for place, variants in enumerate(zip(*rounds, strict=True)):
-        counts = Counter(step.content for step in variants)
-        varies = len(counts) > 1
+    for variants in places:
+        contents = {step.content for step in variants}
         # Two choices that follow each other would be one.
-        if len(counts) > MOST_VARIANTS or (varies and varied_before):
+        if len(contents) > MOST_VARIANTS or (len(contents) > 1 and varied_before) or not _can_be_one(variants):
             return None
-        waits = [wait for step in variants for wait in (step.waits_ns or [0])]
-        if place == 0:
-            # The first iteration begins when the session is ready, the others after the one before.
-            waits = waits[1:] or waits
-        captures = {name: there for step in variants for name, there in step.captures.items()}
-        if len(set(captures.values())) < len(captures):
-            # The values of two iterations are kept under two names: each is used later by itself.
-            return None
-        for content in dict.fromkeys(step.content for step in variants):
-            same = [step for step in variants if step.content == content]
-            step = same[0]
-            # One iteration may need more checks than another to tell the answer from what came before it.
-            step.awaits = max((one.awaits for one in same), key=len)
-            step.waits_ns, step.captures = waits, captures
-            step.expect = step.expect if all(one.expect == step.expect for one in variants) else ()
-            if varies:
-                step.weight = counts[content]
-            merged.append(step)
-        varied_before = varies
+        varied_before = len(contents) > 1
+    return [step for place, variants in enumerate(places) for step in _as_one(variants, is_first=place == 0)]
+
+
+def _can_be_one(variants: list[DraftStep]) -> bool:
+    """Returns True if the values that a step of several iterations takes and uses are the same."""
+    captures = _captures(variants)
+    if len(set(captures.values())) < len(captures):
+        # The values of two iterations are kept under two names: each is used later by itself.
+        return False
+    varies = len({step.content for step in variants}) > 1
+    if varies and (captures or len({frozenset(name for name, _ in step.used) for step in variants}) > 1):
+        # Values depend on the variant that was chosen before.
+        return False
+    return all(
+        step.reply is not None and has_place(step.reply.content, place)
+        for place in captures.values()
+        for step in variants
+    )
+
+
+def _captures(variants: list[DraftStep]) -> dict[str, str]:
+    return {name: place for step in variants for name, place in step.captures.items()}
+
+
+def _as_one(variants: list[DraftStep], *, is_first: bool) -> list[DraftStep]:
+    """Returns the step of several iterations; one for each content, with its weight, where they vary."""
+    counts = Counter(step.content for step in variants)
+    waits = [wait for step in variants for wait in (step.waits_ns or [0])]
+    if is_first:
+        # The first iteration begins when the session is ready, the others after the one before.
+        waits = waits[1:] or waits
+    captures = _captures(variants)
+    expect = variants[0].expect if len({step.expect for step in variants}) == 1 else ()
+    merged = []
+    for content, count in counts.items():
+        same = [step for step in variants if step.content == content]
+        step = same[0]
+        # One iteration may need more checks than another to tell the answer from what came before it.
+        step.awaits = max((one.awaits for one in same), key=len)
+        step.waits_ns, step.captures, step.expect = waits, captures, expect
+        step.weight = count if len(counts) > 1 else None
+        merged.append(step)
     return merged

@@ -21,7 +21,7 @@ MOST_SKEW_MS = 600_000
 EPOCH_MS_DIGITS = 13
 SEQ, UUID, NOW = MessageNumber.example, RandomUuid.example, WallClockMs.example
 """Fields of counters, UUIDs and times."""
-_COUNTED = re.compile(r"(?P<head>(?:.*[^\d.])?)(?P<number>0|[1-9]\d{0,14})", re.DOTALL)
+_COUNTED = re.compile(r"(?P<head>[A-Za-z_:./#-]{0,40})(?P<number>0|[1-9]\d{0,14})")
 _ID_NAME = re.compile(
     r"(?i)(?:^|_|-|[a-z](?=[A-Z]))(?:id|ids|seq|ref|rid|cid|nonce|receipt|ack|reqid|msgid|invocationid|requestid"
     r"|correlationid|messageid)$|(?:request|message|correlation|invocation|transaction|client)-?_?id$"
@@ -57,7 +57,6 @@ def slot_of(value: Value) -> str:
 def find_own_values(events: list[Event], secrets: Secrets, started_ns: int | None) -> dict[int, list[OwnValue]]:
     """Returns the values that the client made, by the place of their message."""
     found: dict[int, list[OwnValue]] = defaultdict(list)
-    sent = [one for one in events if one.is_sent]
     seen: set[str] = set()
     for event in events:
         for value in event.content.values:
@@ -67,7 +66,7 @@ def find_own_values(events: list[Event], secrets: Secrets, started_ns: int | Non
                 elif _is_time(value, event, started_ns):
                     found[event.index].append(OwnValue(value, value.start, NOW))
             seen.add(value.text)
-    for index, own in _counters(sent, events, secrets):
+    for index, own in _counters(events, secrets):
         found[index].append(own)
     return found
 
@@ -78,16 +77,21 @@ def _is_time(value: Value, event: Event, started_ns: int | None) -> bool:
     return abs(int(value.text) - (started_ns + event.at_ns) // 1_000_000) <= MOST_SKEW_MS
 
 
-def _counters(sent: list[Event], events: list[Event], secrets: Secrets) -> list[tuple[int, OwnValue]]:
+def _counters(events: list[Event], secrets: Secrets) -> list[tuple[int, OwnValue]]:
     """Returns the first occurrence of each number of each counter."""
     slots: dict[tuple[str, str], dict[int, tuple[Event, Value]]] = defaultdict(dict)
-    for event in sent:
+    received: set[str] = set()
+    """Texts that the target sent first; short numbers among them come by chance."""
+    for event in events:
+        if not event.is_sent:
+            received.update(one.text for one in event.content.values if not one.text.isdigit())
+            continue
         for value in event.content.values:
             match = None if value.kind == "literal" else _COUNTED.fullmatch(value.text)
             if (
                 match is None
                 or (match["head"] and value.kind == "number")
-                or is_uuid(value.text)
+                or value.text in received
                 or secrets.occur_in(value.text)
             ):
                 continue
@@ -97,6 +101,9 @@ def _counters(sent: list[Event], events: list[Event], secrets: Secrets) -> list[
     for (slot, head), numbers in slots.items():
         if (head and not is_id_name(slot) and slot[:1] != "[") or not (slot or head):
             # Rooms have numbers as well: room-1, room-2. And a number that is the whole text may be contents.
+            continue
+        if len({event.index for event, _ in numbers.values()}) < len(numbers):
+            # Two numbers of one message are none of a counter of messages.
             continue
         in_order = list(numbers)
         if not (_grows_by_one(in_order) or _is_echoed_id(slot, numbers, events)):

@@ -34,6 +34,13 @@ def place_of(content: Content, value: Value) -> str | None:
     return f"regex:{pattern}" if found == value.text.encode() else None
 
 
+def has_place(content: Content, place: str) -> bool:
+    """Returns True if a message has a value at a place."""
+    kind, _, rule = place.partition(":")
+    read = json_extractor(rule) if kind == "json" else regex_extractor(rule)
+    return read(content.payload) is not None
+
+
 def check_of(content: Content, value: Value, wanted: str) -> str:
     """Returns the check that a value is `wanted`, which may have a field."""
     if value.path:

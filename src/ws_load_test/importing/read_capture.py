@@ -53,8 +53,8 @@ def choose_session(captures: list[Capture], wanted: str | None, path: str) -> Ca
     if not full:
         why = "its WebSocket sessions have no messages" if captures else "it has no WebSocket session"
         raise UsageError(
-            f"import: {quoted_path(path)}: {why}; open the page with the network panel of the browser's tools open, and"
-            " save all as HAR with content"
+            f"import: {quoted_path(path)}: {why}; open the network panel of the browser first, then the page, and save"
+            " all as HAR with content; or look with --probe why no message came"
         )
     if wanted is None:
         if len(full) > 1:

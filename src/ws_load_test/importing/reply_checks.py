@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ws_load_test.importing.exchanges import end_mark
+from ws_load_test.importing.kinds import escaped
 from ws_load_test.importing.own_values import NOW, UUID, OwnValue
 from ws_load_test.importing.places import check_of
 from ws_load_test.plan.correlation import parse_check
@@ -15,20 +16,27 @@ if TYPE_CHECKING:
     from ws_load_test.importing.events import Event
     from ws_load_test.importing.exchanges import Exchange
 
+LONGEST_WHOLE = 80
+"""Characters of a text that is compared as a whole: a line of a plan file has room for it."""
 _SUCCESS = {"ok": "true", "success": "true", "status": "ok", "result": "success"}
 """Values that say that a request was carried out, by their keys."""
 
 
 def reply_checks(
-    exchange: Exchange, events: list[Event], fields: Mapping[int, str], hides: Callable[[str], bool]
+    exchange: Exchange,
+    events: list[Event],
+    fields: Mapping[int, str],
+    hides: Callable[[str], bool],
+    places: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Returns the checks of the message that completes a step.
 
     Args:
         exchange: The message and its reply.
-        events: All messages of the session.
+        events: Messages of the session from the end of the step before.
         fields: What stands for the values of the message, by their places in it.
         hides: True for a text with a secret in it.
+        places: Places of the values that are taken out of the message.
     """
     reply = exchange.reply
     assert reply is not None
@@ -37,9 +45,13 @@ def reply_checks(
     choices: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     choices += [((concrete,), (written,)) for concrete, written in by_id]
     choices += [((*by_kind, concrete), (*by_kind, written)) for concrete, written in by_id]
-    choices.append((tuple(by_kind), tuple(by_kind)))
-    start = 0 if exchange.sent is None else exchange.sent.index + 1
-    others = [one for one in events[start : reply.index] if not one.is_sent]
+    with_places = [one for one in places if one not in {*by_kind, *(f"{check.partition('=')[0]}" for check in by_kind)}]
+    choices += [(tuple(checks), tuple(checks)) for checks in (by_kind, [*by_kind, *with_places])]
+    exact = _whole_text(reply, events, hides)
+    if exact:
+        choices.append(((exact,), (exact,)))
+    start = -1 if exchange.sent is None else exchange.sent.index
+    others = [one for one in events if start < one.index < reply.index and not one.is_sent]
     for concrete, written in choices:
         tests = [parse_check(one).test() for one in concrete]
         if not all(test(reply.content.payload) for test in tests):
@@ -47,6 +59,15 @@ def reply_checks(
         if not any(all(test(one.content.payload) for test in tests) for one in others):
             return written
     return tuple(by_kind)
+
+
+def _whole_text(reply: Event, events: list[Event], hides: Callable[[str], bool]) -> str:
+    """Returns the check that a message is the same to the letter; empty if others of its kind are not."""
+    text = reply.content.text
+    if text is None or len(text) > LONGEST_WHOLE or hides(text):
+        return ""
+    same = all(one.content.text == text for one in events if not one.is_sent and one.kind.key == reply.kind.key)
+    return f"regex:^{escaped(text)}$" if same else ""
 
 
 def _id_check(exchange: Exchange, fields: Mapping[int, str], hides: Callable[[str], bool]) -> list[tuple[str, str]]:

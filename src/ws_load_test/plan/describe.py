@@ -87,7 +87,7 @@ def _fan_out_lines(plan: Plan, fan_out: FanOut) -> Iterator[Line]:
     audience = f"{fan_out.mean_audience:.3g}" if fan_out.mean_audience % 1 else format_count(fan_out.mean_audience)
     words = f"{at_most}{format_count(fan_out.deliveries_per_s(per_s))} a second expected, of each message {audience}"
     own = {"expected": "; its publisher receives it too", "excluded": "; its publisher must not receive it"}
-    words += own.get(fan_out.self_delivery, "") * fan_out.everyone
+    words += own.get(fan_out.self_delivery, "") * fan_out.reaches_publishers
     if fan_out.recovery == "expected":
         words += "; what was missed while away must come as well"
     yield "deliveries", f"{words}; recognized by {fan_out.marker}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from ws_load_test.common.units import format_count
 from ws_load_test.plan.codecs import CodecName
-from ws_load_test.plan.ranges import Connections, PositiveCount
+from ws_load_test.plan.ranges import Connections, Count, PositiveCount
 from ws_load_test.plan.redaction import public_header, public_url, secrets_in_header, secrets_in_url
 
 SelfDelivery = Literal["either", "expected", "excluded"]
@@ -61,6 +61,62 @@ class MarkerRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "{marker}" if self.kind == "marker" else f"{self.kind}:{self.pattern}"
 
 
+class SessionRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sessions whose numbers follow each other."""
+
+    first: Count
+    """Number of the first one's connection."""
+    count: Connections
+
+    def place_of(self, connection: int) -> int | None:
+        """Returns the place of a connection among them, from 0; None if it is none of them."""
+        place = connection - self.first
+        return place if 0 <= place < self.count else None
+
+
+class RoleSessions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sessions of a scenario's roles, by what they do in its fan-out.
+
+    Publishers are numbered over all roles that publish. Each publishes to the room that its own session is in, that of
+    its place in the role mod R; where its role has fewer sessions than there are rooms, to all in turn from there.
+    """
+
+    sessions: Connections
+    """Sessions of all roles."""
+    audience: SessionRange
+    """Sessions of the role that receives."""
+    publishing: tuple[SessionRange, ...]
+    """Sessions of each role that publishes; the audience may be one of them."""
+
+    @property
+    def audience_publishes(self) -> bool:
+        """True if a publisher can be a subscriber as well."""
+        return self.audience in self.publishing
+
+    def publisher_of(self, connection: int) -> int | None:
+        """Returns the number of the publisher that a connection is; None if it is none."""
+        first = 0
+        for sessions in self.publishing:
+            place = sessions.place_of(connection)
+            if place is not None:
+                return first + place
+            first += sessions.count
+        return None
+
+    def place_of_publisher(self, publisher: int) -> tuple[SessionRange, int]:
+        """Returns the sessions of a publisher's role, and its place among them.
+
+        Raises:
+            IndexError: There is no such publisher.
+        """
+        place = publisher
+        for sessions in self.publishing:
+            if place < sessions.count:
+                return sessions, place
+            place -= sessions.count
+        raise IndexError(publisher)
+
+
 class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Publishers, subscribers and the rooms in which they meet."""
 
@@ -82,34 +138,59 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Subscribers whose deliveries are timed, evenly picked; those to all others are counted. None: all."""
     publish: HttpPublish | None = None
     """Way of publishing; None: as messages of WebSocket sessions."""
+    by_role: RoleSessions | None = None
+    """Sessions that publish and receive, where the roles of a scenario say so; None elsewhere."""
 
     @property
     def sessions(self) -> int:
         """WebSocket sessions in all."""
+        if self.by_role is not None:
+            return self.by_role.sessions
         if self.everyone or self.publish is not None:
             return self.subscribers
         return self.publishers + self.subscribers
 
     def publisher_of(self, connection: int) -> int | None:
         """Returns the number of the publisher that a connection is; None if it only receives."""
+        if self.by_role is not None:
+            return self.by_role.publisher_of(connection)
         if self.everyone:
             return connection
         return connection if self.publish is None and connection < self.publishers else None
 
     def subscriber_of(self, connection: int) -> int | None:
         """Returns the number of the subscriber that a connection is; None if it only publishes."""
+        if self.by_role is not None:
+            return self.by_role.audience.place_of(connection)
         if self.everyone or self.publish is not None:
             return connection
         return connection - self.publishers if connection >= self.publishers else None
 
     def connection_of(self, subscriber: int) -> int:
         """Returns the number of a subscriber's connection."""
+        if self.by_role is not None:
+            return self.by_role.audience.first + subscriber
         return subscriber if self.everyone or self.publish is not None else subscriber + self.publishers
+
+    def connection_of_publisher(self, publisher: int) -> int | None:
+        """Returns the number of a publisher's connection; None if it publishes by HTTP."""
+        if self.by_role is not None:
+            sessions, place = self.by_role.place_of_publisher(publisher)
+            return sessions.first + place
+        return publisher if self.publish is None else None
+
+    @property
+    def reaches_publishers(self) -> bool:
+        """True if a publisher can be in the room that it publishes to."""
+        return self.everyone if self.by_role is None else self.by_role.audience_publishes
 
     def room_of_connection(self, connection: int) -> int:
         """Returns the number of the room that a connection is in, or first publishes to."""
         subscriber = self.subscriber_of(connection)
-        return (connection if subscriber is None else subscriber) % len(self.rooms)
+        if subscriber is not None:
+            return subscriber % len(self.rooms)
+        publisher = self.publisher_of(connection)
+        return 0 if publisher is None else self.room_of_publish(publisher, 0)
 
     def room_name_of_connection(self, connection: int) -> str:
         """Returns the name of the room that a connection is in, or first publishes to."""
@@ -118,6 +199,9 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def room_of_publish(self, publisher: int, number: int) -> int:
         """Returns the number of the room to which a publisher's message with a number goes."""
         rooms = len(self.rooms)
+        if self.by_role is not None:
+            sessions, place = self.by_role.place_of_publisher(publisher)
+            return place % rooms if sessions.count >= rooms else (place + number) % rooms
         return publisher % rooms if self.publishers >= rooms else (publisher + number) % rooms
 
     @property
@@ -128,7 +212,9 @@ class FanOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def mean_audience(self) -> float:
         """Subscribers that a message must reach, on average over the rooms."""
-        own = self.everyone and self.self_delivery != "expected"
+        own = 0.0
+        if self.reaches_publishers and self.self_delivery != "expected":
+            own = self.subscribers / self.publishers if self.by_role is not None else 1.0
         return self.subscribers / len(self.rooms) - own
 
     def deliveries_per_s(self, publishes_per_s: float) -> float:

@@ -17,6 +17,7 @@ from ws_load_test.plan.fan_out import FanOut
 from ws_load_test.plan.load import ClosedLoop, Load
 from ws_load_test.plan.node import NodeRule
 from ws_load_test.plan.ranges import Connections, Count, Duration, PerSecond, Workers
+from ws_load_test.plan.scenario.estimate import publishes_per_s
 from ws_load_test.plan.scenario.model import Scenario
 from ws_load_test.plan.schedule import LoadProfile
 from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients, ReconnectPolicy
@@ -135,6 +136,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """True if a session that ends can be followed by another of its number."""
         by_role = self.scenario is not None and self.scenario.replaces_sessions
         return self.reconnect.policy != "none" or self.lifetime_ns is not None or by_role
+
+    @property
+    def peak_publishes_per_s(self) -> float | None:
+        """Highest rate of messages that a fan-out delivers; None where the steps of a scenario do not bound it."""
+        return self.load.peak_per_s if self.scenario is None else publishes_per_s(self.scenario)
 
     def connections_in(self, shard: Shard) -> int:
         """Returns the number of connections of a worker's shard."""

@@ -277,7 +277,7 @@ class Probe:
             plain = self._plain_sent.pop(0) if frame.is_compressed and self._plain_sent else None
             step = self.transcript.frame("sent", frame, plain)
             payload = frame.payload if plain is None else plain
-            self._note_message("sent", frame.opcode, payload)
+            self._note_message(step["at_ns"], "sent", frame.opcode, payload)
             if self._sending:
                 step["what"], self.record.message = "message", payload
             elif frame.opcode < frames.CLOSE:
@@ -299,13 +299,14 @@ class Probe:
                 read(piece)
                 continue
             step = self.transcript.frame("received", frame)
+            place = 0 if self._log is None else self._log.place
             self._counted.clear()
             read(piece)
             payload = self._complete_message(step, frame)
             if frame.opcode >= frames.CLOSE:
-                self._note_message("received", frame.opcode, frame.payload)
+                self._note_message(step["at_ns"], "received", frame.opcode, frame.payload, place)
             elif payload is not None:
-                self._note_message("received", self._opcode, payload)
+                self._note_message(step["at_ns"], "received", self._opcode, payload, place)
             if payload is not None and self._counted:
                 self._classify(step, frame, payload, *self._counted[0])
 
@@ -362,10 +363,12 @@ class Probe:
             self.transcript.keep(step)
         self.record.add(ReceivedMessage(verdict, payload))
 
-    def _note_message(self, direction: Direction, opcode: int, payload: bytes) -> None:
+    def _note_message(
+        self, at_ns: int, direction: Direction, opcode: int, payload: bytes, place: int | None = None
+    ) -> None:
         """Notes a message in the log, if there is one."""
         if self._log is not None:
-            self._log.add(self.transcript.now_ns(), direction, OPCODES.get(opcode, "reserved"), payload)
+            self._log.add(at_ns, direction, OPCODES.get(opcode, "reserved"), payload, place)
 
     def _note_checks(self, step: Step, verdict: str) -> None:
         """Notes the engine's result of each check of a reply."""

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 _TIME, _NAME = 9, 11
 _INDENT = " " * (_TIME + 2 + _NAME)
-_WHAT = {"message": "the message", "first-message": "a first message", "answer": "--auto-reply"}
+_WHAT = {
+    "message": "the message",
+    "first-message": "a first message",
+    "answer": "--auto-reply",
+    "step": "step",
+    "reaction": "answers, as reaction",
+}
 _VERDICTS = {
     "reply": "the reply",
     "first": "the first of the answer",
@@ -37,6 +43,10 @@ _VERDICTS = {
     "ignored": "a push",
     "early": "a push",
     "surplus": "a push",
+    "step": "completes step",
+    "step-first": "the first of the answer to step",
+    "step-part": "of the answer to step",
+    "reaction": "reaction",
 }
 _DECLINED = {what: words for what, (words, _) in NOT_GRANTED.items()}
 _TIMES = {
@@ -118,7 +128,8 @@ def _resolve(step: Step) -> Words:
 
 
 def _session(step: Step) -> Words:
-    return "session", f"the {step['role']}: connection {step['number']}, in room {step['room']}", ()
+    room = f", in room {step['room']}" if step["room"] else ""
+    return "session", f"the {step['role']}: connection {step['number']}{room}", ()
 
 
 def _try(step: Step) -> Words:
@@ -192,14 +203,14 @@ def _frame(step: Step) -> Words:
     size += ", a fragment" * bool(step.get("fragment"))
     details = []
     if "verdict" in step:
-        words = _VERDICTS[step["verdict"]]
+        words = _VERDICTS[step["verdict"]] + (f' "{step["name"]}"' if "name" in step else "")
         if "took_ns" in step:
             words += f", after {format_duration(step['took_ns'])}"
         if "why" in step:
             words += f", paired {step['why']}" if step["verdict"] == "reply" else f": {step['why']}"
         details.append(words)
     elif "what" in step:
-        details.append(_WHAT[step["what"]])
+        details.append(_WHAT[step["what"]] + (f' "{step["name"]}"' if "name" in step else ""))
     if "count" in step:
         details.append("--count finds " + ("no number" if step["count"] is None else format_count(step["count"])))
     checks = step.get("checks", ())

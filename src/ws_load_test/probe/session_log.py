@@ -75,12 +75,18 @@ class MessageWriter:
         self._session = session
         self._redact = redact
 
-    def add(self, at_ns: int, direction: Direction, opcode: str, payload: bytes) -> None:
-        """Notes a message."""
+    @property
+    def place(self) -> int:
+        """Place of the next line."""
+        return len(self._lines)
+
+    def add(self, at_ns: int, direction: Direction, opcode: str, payload: bytes, place: int | None = None) -> None:
+        """Notes a message, at the end or at an earlier place: a message is known when the answer to it has left."""
         if opcode == "text":
             text = payload.decode(errors="surrogateescape")
             payload = self._redact(text).encode(errors="surrogateescape")
-        self._lines.append(message_line(at_ns, direction, opcode, payload, self._session))
+        line = message_line(at_ns, direction, opcode, payload, self._session)
+        self._lines.insert(len(self._lines) if place is None else place, line)
 
 
 def _headers(shown: Target) -> tuple[tuple[str, str], ...]:

@@ -36,10 +36,15 @@ def test_goes_once_through_open_again_and_again_through_steps_and_once_through_l
         one.load.end(one.clock.now_ns())
         assert session.sender.in_flight == 1
         one.receive({"id": 3})
+        assert session.sender.in_flight == 0
+        # What others publish may still come.
+        assert one.idle == [session]
+        assert one.sent() == []
+        one.load.leave()
         assert one.sent() == ["bye"]
         one.receive("bye")
         assert session.sender.in_flight == 0
-        assert one.idle == [session]
+        assert one.idle == [session, session]
         session.close()
         one.lose()
         counts = one.counts()
@@ -203,6 +208,7 @@ def test_a_session_that_is_lost_has_failed_at_its_step(at):
         if at == "leave":
             one.receive("s")
             one.load.end(one.clock.now_ns())
+            one.load.leave()
         one.lose(error=ConnectionResetError())
         counts = one.counts()
     assert counts.roles["user"].failed_at == {AT_NO_STEP if at == "none" else at: 1}

@@ -26,7 +26,10 @@ async def receive(connection, message):
         content = {"status": status, "response": response}
         return connection.send(json.dumps([join_ref, ref, topic, "phx_reply", content]))
 
-    if not topic.startswith("room:") or (event != "phx_join" and connection not in members[topic]):
+    if (topic, event) == ("phoenix", "heartbeat"):
+        seen["heartbeats"] += 1
+        await reply("ok", {})
+    elif not topic.startswith("room:") or (event != "phx_join" and connection not in members[topic]):
         seen["unmatched"] += 1
         await reply("error", {"reason": "unmatched topic"})
     elif event == "phx_join":

@@ -73,7 +73,9 @@ class Accounting:
         self._timeout_ns = timeout_ns
         self._slot_of = slot_of
         self._follow_every = follow_every
-        self._rows = DeliveryRows(columns, timeout_ns, everyone=fan_out.everyone, self_delivery=fan_out.self_delivery)
+        self._rows = DeliveryRows(
+            columns, timeout_ns, reaches_publishers=fan_out.reaches_publishers, self_delivery=fan_out.self_delivery
+        )
         self._logs: dict[int, PublisherLog] = {}
         self._followed: list[FollowedPublish] = []
         self.on_retired: Callable[[Publish], None] = lambda _: None

@@ -14,7 +14,7 @@ from ws_load_test.engine.conversations import new_conversation
 from ws_load_test.engine.conversations.in_flight import RecentIds
 from ws_load_test.engine.conversations.send_only import SendOnlyConversation
 from ws_load_test.engine.fan_out.accounting import Accounting
-from ws_load_test.engine.fan_out.deliveries import Deliveries, Subscriber, SubscriberConnection
+from ws_load_test.engine.fan_out.deliveries import Deliveries, Recipient, Subscriber, SubscriberConnection
 from ws_load_test.engine.fan_out.groups import delivery_groups
 from ws_load_test.engine.fan_out.membership import MemberColumns, RoomMembers
 from ws_load_test.engine.fan_out.publish import NO_SLOT
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 MAX_FOLLOWED_PER_S = 1_000
 """Publishes a second that are followed over all workers at most: each is a row of some 40 bytes in the reports."""
+UNKNOWN_PER_S = 10_000
+"""Publishes a second, over all workers, that are taken for the rate where each follows the reply to the one before."""
 DRAIN_CHECK_S = 0.02
 """Time between two looks whether all deliveries have come, at the end of the load."""
 SLOWEST = 10
@@ -79,13 +81,14 @@ class Audience:
         """Room and place of each subscriber of this worker, by the number of its connection."""
         self._workers = share.count
         self._columns = self._assign_places(share)
+        per_s = plan.peak_publishes_per_s
         self._accounting = Accounting(
             fan_out,
             self._rooms,
             self._columns,
             plan.timeout_ns,
-            slot_of=self._slot_of_publisher if fan_out.everyone else lambda _: NO_SLOT,
-            follow_every=max(1, -(-round(plan.load.peak_per_s) // MAX_FOLLOWED_PER_S)),
+            slot_of=self._slot_of_publisher,
+            follow_every=max(1, -(-round(UNKNOWN_PER_S if per_s is None else per_s) // MAX_FOLLOWED_PER_S)),
         )
         self._accounting.group_by(*delivery_groups(fan_out, self._rooms))
         self.deliveries = Deliveries(self._accounting)
@@ -109,8 +112,13 @@ class Audience:
         return columns
 
     def _slot_of_publisher(self, publisher: int) -> int:
-        place = self._places.get(publisher)
-        return NO_SLOT if place is None else place[0].first_slot + place[1]
+        connection = self._fan_out.connection_of_publisher(publisher)
+        return NO_SLOT if connection is None else self._place(connection)[1]
+
+    def _place(self, number: int) -> tuple[RoomMembers | None, int]:
+        """Returns the room and the slot of a connection; neither for one that only publishes."""
+        room, place = self._places.get(number, (None, 0))
+        return (None, NO_SLOT) if room is None else (room, room.first_slot + place)
 
     # --- Sessions ---------------------------------------------------------------------------------------------------
 
@@ -120,8 +128,7 @@ class Audience:
         """Returns connection `number` of the run, with its part of the fan-out, about to be dialed."""
         connection = SubscriberConnection(owner, reading)
         connection.number = number
-        room, place = self._places.get(number, (None, 0))
-        slot = NO_SLOT if room is None else room.first_slot + place
+        room, slot = self._place(number)
         publisher = self._fan_out.publisher_of(number)
         if publisher is None:
             conversation = SendOnlyConversation(connection)
@@ -135,6 +142,17 @@ class Audience:
                 PublishingSender(load, connection, acknowledgments, connection.subscriber, publisher=get_publisher)
             )
         return connection
+
+    def recipient(self, connection: SubscriberConnection) -> Recipient:
+        """Returns a session of a scenario as deliveries reach it."""
+        connection.subscriber = Recipient(connection, self.deliveries, *self._place(connection.number))
+        return connection.subscriber
+
+    def publisher_on(self, number: int) -> Publisher:
+        """Returns the publisher that a connection is."""
+        publisher = self._fan_out.publisher_of(number)
+        assert publisher is not None
+        return self.publisher(publisher)
 
     def frames(self, connection: Connection, payloads: PayloadStream, encoder: FrameEncoding) -> FrameSource:
         """Returns the frames of a publisher, as its conversation makes them."""

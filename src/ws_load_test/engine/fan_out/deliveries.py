@@ -70,31 +70,22 @@ class Deliveries:
                     del known[key]
 
 
-class Subscriber:
-    """Receiver of one session's deliveries; what is none goes to the session's conversation."""
+class Recipient:
+    """One session as deliveries reach it."""
 
-    __slots__ = ("connection", "conversation", "deliveries", "reads", "room", "slot")
+    __slots__ = ("connection", "deliveries", "reads", "room", "slot")
 
-    blocks_load = False
-
-    def __init__(
-        self,
-        connection: Connection,
-        conversation: Conversation,
-        deliveries: Deliveries,
-        room: RoomMembers | None,
-        slot: int,
-    ) -> None:
+    def __init__(self, connection: Connection, deliveries: Deliveries, room: RoomMembers | None, slot: int) -> None:
         """Takes the session's room and slot; a session that only publishes has no room."""
         self.connection = connection
-        self.conversation = conversation
         self.deliveries = deliveries
         self.reads = deliveries.reads
+        """Publishes by reads that need not be looked at."""
         self.room = room
         self.slot = slot
 
-    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
-        """Takes a message. Returns the replies of the load that it is: a delivery is none."""
+    def take(self, payload: bytes, at_ns: int) -> bool:
+        """Takes a message that was read at an instant. Returns True if it is a delivery, which is counted."""
         deliveries = self.deliveries
         # Messages of one read share its instant; a nanosecond each keeps their order.
         at_ns += deliveries.messages
@@ -104,30 +95,28 @@ class Subscriber:
             deliveries.latest = publish
             publish.add_slot(self.slot)
             publish.add_time(at_ns)
-            return 0
+            return True
         deliveries.latest = None
         if deliveries.recognizer is None:
-            return self.conversation.on_message(opcode, payload, at_ns)
+            return False
         markers, is_foreign = deliveries.recognizer.recognize(payload)
         tally = self.connection.owner.tally
         tally.deliveries_foreign += is_foreign
         if not markers:
-            return self.conversation.on_message(opcode, payload, at_ns)
+            return False
         found = [self._deliver(marker, at_ns) for marker in markers]
         if len(found) == 1 and (publish := found[0]) is not None:
             deliveries.latest = publish
             deliveries.know_payload(payload, publish)
-        return 0
+        return True
 
-    def is_awaited(self, payload: bytes) -> bool:
-        """True if a message is a delivery, or surely a reply, and no greeting."""
+    def is_delivery(self, payload: bytes) -> bool:
+        """Returns True for a message that is a delivery; it is not counted."""
         deliveries = self.deliveries
         if payload in deliveries.payloads:
             return True
         recognizer = deliveries.recognizer
-        if recognizer is not None and recognizer.recognize(payload).markers:
-            return True
-        return self.conversation.is_awaited(payload)
+        return recognizer is not None and bool(recognizer.recognize(payload).markers)
 
     def _deliver(self, marker: Marker, at_ns: int) -> Publish | None:
         """Counts a delivery. Returns the publish if it was for this session's room."""
@@ -154,10 +143,38 @@ class Subscriber:
         return publish
 
 
+class Subscriber(Recipient):
+    """Receiver of one session's deliveries; what is none goes to the session's conversation."""
+
+    __slots__ = ("conversation",)
+
+    blocks_load = False
+
+    def __init__(
+        self,
+        connection: Connection,
+        conversation: Conversation,
+        deliveries: Deliveries,
+        room: RoomMembers | None,
+        slot: int,
+    ) -> None:
+        """Takes what `Recipient` takes, and the session's conversation."""
+        super().__init__(connection, deliveries, room, slot)
+        self.conversation = conversation
+
+    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
+        """Takes a message. Returns the replies of the load that it is: a delivery is none."""
+        return 0 if self.take(payload, at_ns) else self.conversation.on_message(opcode, payload, at_ns)
+
+    def is_awaited(self, payload: bytes) -> bool:
+        """True if a message is a delivery, or surely a reply, and no greeting."""
+        return self.is_delivery(payload) or self.conversation.is_awaited(payload)
+
+
 class SubscriberConnection(Connection):
     """A session that receives deliveries."""
 
-    subscriber: Subscriber
+    subscriber: Recipient
 
     def data_received(self, data: bytes) -> None:
         """Counts a delivery if the bytes are known to be one; else reads frames. The hot path."""

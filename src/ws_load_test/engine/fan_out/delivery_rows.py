@@ -43,10 +43,12 @@ class TurnStarts(Protocol):
 class DeliveryRows:
     """Counts the deliveries that have come since the last time."""
 
-    def __init__(self, columns: MemberColumns, timeout_ns: int, *, everyone: bool, self_delivery: SelfDelivery) -> None:
+    def __init__(
+        self, columns: MemberColumns, timeout_ns: int, *, reaches_publishers: bool, self_delivery: SelfDelivery
+    ) -> None:
         self._columns = columns
         self._timeout_ns = timeout_ns
-        self._leaves_out_own = everyone and self_delivery != "expected"
+        self._leaves_out_own = reaches_publishers and self_delivery != "expected"
         self._own_is_wrong = self_delivery == "excluded"
         self.groups: NDArray[np.int64] = np.zeros(len(columns.timed), np.int64)
         """Group of each slot, by which reports show where deliveries are slow."""

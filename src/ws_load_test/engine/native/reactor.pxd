@@ -137,7 +137,7 @@ cdef extern from "batch.h" nogil:
     void ws_awaiting_remove(ws_awaiting *, ws_session_ids *, ws_awaited *)
     void ws_fates_note(ws_fates *, uint64_t, uint32_t)
     uint32_t ws_fates_classify(ws_fates *, uint64_t)
-    int ws_fates_know(const ws_fates *, uint64_t)
+    int ws_fates_know(ws_fates *, uint64_t)
     int ws_is_pong(const ws_rules *, const uint8_t *, size_t)
     int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, ws_match *)
     int ws_expired(ws_rules *, ws_session_ids *, int64_t, ws_match *)

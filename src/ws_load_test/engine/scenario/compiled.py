@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     """Name and test of each check."""
 
 
-class BeforePublish(Protocol):
-    """Preparation of a message that other sessions receive, right before it is rendered."""
+class Publishing(Protocol):
+    """Publishers of the messages that other sessions receive."""
 
-    def __call__(self, speaker: Speaker, due_ns: int) -> None:
+    def prepare(self, speaker: Speaker, due_ns: int) -> None:
         """Sets the fields of the message that is due at an instant, which leaves next."""
+        ...
+
+    def confirm(self, speaker: Speaker) -> None:
+        """Takes note that the message has left."""
         ...
 
 
@@ -47,13 +51,14 @@ class CompiledStep:
     """A step of one role."""
 
     __slots__ = (
-        "before_publish",
         "captures",
         "close",
         "completes",
         "expect",
+        "is_delivered",
         "name",
         "outgoing",
+        "publishing",
         "role",
         "row",
         "stream",
@@ -78,7 +83,9 @@ class CompiledStep:
         self.name = step.name
         self.row = row
         self.wait = step.wait
-        self.outgoing: Outgoing | None = None if step.send is None else texts.outgoing(step.send)
+        self.outgoing: Outgoing | None = (
+            None if step.send is None else texts.outgoing(step.send, to_audience=bool(step.deliver_to))
+        )
         self.timeout_ns = step.timeout_ns or times.timeout_ns
         self.weight = step.weight
         self.close = step.close
@@ -94,8 +101,10 @@ class CompiledStep:
         self.captures = compile_captures(step.captures)
         self.expect: Expectations = tuple((str(check), texts.test(check)) for check in step.expect)
         self.to_totals = to_totals and step.send is not None
-        self.before_publish: BeforePublish | None = None
-        """Called before its message is rendered; None: no session receives it."""
+        self.is_delivered = bool(step.deliver_to)
+        """Other sessions receive its message."""
+        self.publishing: Publishing | None = None
+        """Publishers of its message; None: no session receives it."""
 
     def draw_wait_ns(self, random: Random) -> int:
         """Returns the time before it, in ns."""
@@ -228,6 +237,14 @@ class CompiledRole:
         )
         self.pauses = any(entry.pauses for entry in self.steps)
         """True if an iteration takes time, whatever is chosen."""
+        self.only_receives = not (self.steps or self.timers or self.reactions)
+        """True if a session that is ready needs to look at no message."""
+
+    def publish_by(self, publishing: Publishing) -> None:
+        """Makes the steps whose messages others receive publish them."""
+        for step in self.all_steps():
+            if step.is_delivered:
+                step.publishing = publishing
 
     def all_steps(self) -> list[CompiledStep]:
         """Returns every step, those of timers included."""

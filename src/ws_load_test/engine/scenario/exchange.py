@@ -85,12 +85,15 @@ class Exchange:
         load, owner, row = player.load, player.connection.owner, step.row
         outgoing = step.outgoing
         assert outgoing is not None
-        if step.before_publish is not None:
-            step.before_publish(player, due_ns)
+        publishing = step.publishing
+        if publishing is not None:
+            publishing.prepare(player, due_ns)
         seq = self.seq = load.next_number()
         frame = outgoing.frame(seq, player)
         self.sent_ns = sent_ns = monotonic_ns()
         has_left = player.write(frame)
+        if publishing is not None and has_left:
+            publishing.confirm(player)
         awaits = step.completes is not None
         if due_ns >= row.samples.measured_from_ns:
             row.is_used = True

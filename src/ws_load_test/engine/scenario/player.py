@@ -20,7 +20,7 @@ from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledRole, CompiledStep, Section
+    from ws_load_test.engine.scenario.compiled import Captures, CompiledReaction, CompiledRole, CompiledStep, Section
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation, FrameSource
     from ws_load_test.messages.template_field import Row
@@ -54,6 +54,10 @@ class PlayerLoad(SharedParts, Protocol):
         """Counts the end of a session, which has failed or not."""
         ...
 
+    def leaving(self, player: Player) -> None:
+        """Takes note that a session goes through `leave`."""
+        ...
+
     def retire(self, player: Player, code: int = NORMAL_CLOSURE) -> None:
         """Lets a session end on purpose, and another take its place where its role asks for it."""
         ...
@@ -80,6 +84,7 @@ class Player(Exchange):
         "finishing",
         "iteration_due_ns",
         "iterations_left",
+        "leaves",
         "load",
         "phase",
         "position",
@@ -111,6 +116,8 @@ class Player(Exchange):
         """Instant at which the wait before the present step is over; 0: it does not wait."""
         self.finishing = False
         """The session takes no further step but those of `leave`."""
+        self.leaves = False
+        """It goes through `leave` as soon as the present step is complete."""
         self.carries_load = False
         self.iterations_left = 0
         """Iterations after which it leaves, the present one included; 0: no bound."""
@@ -151,11 +158,11 @@ class Player(Exchange):
 
     @property
     def in_flight(self) -> int:
-        """Number of steps that are awaited, `leave` included once the session is to end."""
+        """Number of steps that are awaited, `leave` included once the session goes through it."""
         pending = sum(1 for timer in self.timers if timer.deadline_ns)
         if self.phase >= OVER:
             return pending if self.phase == OVER else 0
-        return pending + (self.finishing or self.deadline_ns > 0)
+        return pending + (self.leaves or self.deadline_ns > 0)
 
     async def until_ready(self, timeout_ns: int) -> None:  # noqa: ARG002 - each step has its own
         """Waits until the steps of `open` are done, or the session has ended."""
@@ -165,19 +172,25 @@ class Player(Exchange):
 
     def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - text or binary
         """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
+        return 0 if self.take(payload, at_ns) else self.connection.count_unsolicited(payload)
+
+    def take(self, payload: bytes, at_ns: int) -> bool:
+        """Takes a message read at an instant. Returns False if no step and no reaction takes it."""
         if self.awaiting and self.offer(self, payload, at_ns):
-            return 0
+            return True
         for timer in self.timers:
             if timer.awaiting and timer.offer(self, payload, at_ns):
-                return 0
+                return True
         seq = self.seq
         for place, reaction in enumerate(self.role.reactions):
             if reaction.test(payload, seq, self):
-                react(self, place, reaction, payload, at_ns)
-                return 0
-        if self.answer is not None and self.offer_part(self, payload, at_ns):
-            return 0
-        return self.connection.count_unsolicited(payload)
+                self.react(place, reaction, payload, at_ns)
+                return True
+        return self.answer is not None and self.offer_part(self, payload, at_ns)
+
+    def react(self, place: int, reaction: CompiledReaction, payload: bytes, at_ns: int) -> None:
+        """Takes a message that the reaction at a place is for."""
+        react(self, place, reaction, payload, at_ns)
 
     def is_awaited(self, payload: bytes) -> bool:
         """True if a message completes the present step."""
@@ -289,7 +302,7 @@ class Player(Exchange):
         section, random = self.section, self.load.random
         while True:
             if self.finishing and self.phase != LEAVING:
-                self._leave(done_ns)
+                self._finish(done_ns)
                 return
             self.position += 1
             if self.position == len(section):
@@ -373,19 +386,37 @@ class Player(Exchange):
 
     # --- Ending -----------------------------------------------------------------------------------------------------
 
-    def stop_sending(self) -> None:
-        """Takes no further step but those of `leave`, as soon as the present one is complete."""
+    def finish(self) -> None:
+        """Takes no further step once the present one is complete, until the session leaves."""
         if self.finishing or self.phase >= OVER:
             return
         self.finishing = True
         self.load.no_longer_carries(self)
-        if self.deadline_ns:
+        if not self.deadline_ns:
+            self.wake_ns = 0
+            self._finish(monotonic_ns())
+
+    def stop_sending(self) -> None:
+        """Leaves, as soon as the present step is complete."""
+        if self.leaves or self.phase >= OVER:
             return
-        self.wake_ns = 0
-        self._leave(monotonic_ns())
+        self.leaves = True
+        if self.finishing and not self.deadline_ns:
+            self._leave(monotonic_ns())
+        else:
+            self.finish()
+
+    def _finish(self, now_ns: int) -> None:
+        """Goes on behind the last step of the load: leaves, or stays for what may still come."""
+        if self.leaves or self.phase == OPENING:
+            self._leave(now_ns)
+        else:
+            self.step, self.phase = None, READY
+            self.check_idle()
 
     def _leave(self, now_ns: int) -> None:
-        self.step = None
+        self.step, self.leaves = None, True
+        self.load.leaving(self)
         if self.phase == OPENING:
             # It never came in.
             self.phase = OVER
@@ -396,12 +427,12 @@ class Player(Exchange):
 
     def check_idle(self) -> None:
         """Reports that nothing is left to do, once nothing is."""
-        if self.phase == OVER and not self.in_flight:
+        if (self.finishing or self.phase == OVER) and not self.in_flight:
             self.load.on_idle(self.connection)
 
     def _close(self, code: int) -> None:
         """Ends the session on purpose, by a step."""
-        self.finishing, self.phase = True, OVER
+        self.finishing, self.leaves, self.phase = True, True, OVER
         self.load.no_longer_carries(self)
         self._settle()
         self.load.retire(self, code)

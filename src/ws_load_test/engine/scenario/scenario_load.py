@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, cast
 
 from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.engine.fan_out.deliveries import SubscriberConnection
 from ws_load_test.engine.scenario.alarms import Alarms
 from ws_load_test.engine.scenario.arrivals import RoleArrivals
+from ws_load_test.engine.scenario.audience_player import AudiencePlayer, RolePublishers
 from ws_load_test.engine.scenario.compiled import CompiledRole, StepTimes
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
@@ -58,6 +61,8 @@ class ScenarioLoad:
     """The players of one worker."""
 
     due_when_sent: ClassVar[bool] = False
+    player_type: type[Player] = Player
+    """Class of the players; that of a probe reports each step."""
 
     def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
         """Takes the share of a plan; `compile` makes it complete."""
@@ -72,6 +77,8 @@ class ScenarioLoad:
         self.random = Random(f"scenario {share.index} of {share.count}")  # noqa: S311 - load, not secrets
         self.rows = ScenarioRows()
         self.next_number: Callable[[], int] = share.numbers().__next__
+        self.audience: Audience | None = None
+        """Subscribers and publishers; None where no session receives what others send."""
         self.roles: tuple[CompiledRole, ...] = ()
         self.longest_end_ns = 0
         """Time that sessions can take from the end of the load to their close."""
@@ -138,6 +145,12 @@ class ScenarioLoad:
             numbers = [share.global_index(before + place) for place in range(weights[share.index])]
             self._arrivals[role.name] = RoleArrivals(role.name, schedule, numbers, self)
 
+    def publish_to(self, audience: Audience) -> None:
+        """Has messages that others receive delivered to an audience."""
+        self.audience = audience
+        for role in self.roles:
+            role.publish_by(RolePublishers(audience))
+
     @property
     def has_arrivals(self) -> bool:
         """True if sessions arrive on a schedule."""
@@ -152,7 +165,11 @@ class ScenarioLoad:
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
         number = connection.number
-        return Player(self, self.role_of(number), connection, self._row_of(number))
+        role, row = self.role_of(number), self._row_of(number)
+        if self.audience is None:
+            return self.player_type(self, role, connection, row)
+        assert isinstance(connection, SubscriberConnection)
+        return AudiencePlayer(self, role, connection, row, self.audience.recipient(connection))
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""
@@ -210,6 +227,11 @@ class ScenarioLoad:
             tally.sessions_completed += 1
         else:
             tally.failed_at[player.place] += 1
+
+    def leaving(self, player: Player) -> None:
+        """Takes note that a session goes through `leave`: it need not receive any more what others publish."""
+        if self.audience is not None:
+            self.audience.left(player.connection.number, by_target=False)
 
     def retire(self, player: Player, code: int = NORMAL_CLOSURE) -> None:
         """Lets a session end on purpose, and another take its place where its role asks for it."""
@@ -282,14 +304,20 @@ class ScenarioLoad:
             tally.iteration_time_ns.record(max(0, done_ns - due_ns))
 
     def end(self, now_ns: int) -> int:
-        """Lets every session end its step in flight, and leave. Returns 0: there is no limit that left anything."""
+        """Lets every session end its step in flight. Returns 0: there is no limit that left anything."""
         self.exhausted = True
         for schedule in self._schedules.values():
             schedule.end(now_ns)
         if self.keeper is not None:
             for connection in list(self.keeper.connections):
-                connection.sender.stop_sending()
+                cast("Player", connection.sender).finish()
         return 0
+
+    def leave(self) -> None:
+        """Lets every session go through `leave`."""
+        if self.keeper is not None:
+            for connection in list(self.keeper.connections):
+                connection.sender.stop_sending()
 
     def give_up(self) -> None:
         """Counts all iterations of the schedules that are left as due, and drops them."""

@@ -60,13 +60,14 @@ class Texts:
         self._columns = None if feed is None else feed.columns
         self._encoders = {opcode: frames.FrameEncoder(opcode) for opcode in (frames.TEXT, frames.BINARY)}
 
-    def outgoing(self, text: Text) -> Outgoing:
-        """Compiles a message that sessions send."""
+    def outgoing(self, text: Text, *, to_audience: bool = False) -> Outgoing:
+        """Compiles a message that sessions send; one to an audience is to the room that its publisher chooses."""
         opcode = frames.BINARY if text.binary else frames.TEXT
         render, prepare = None, None
         if text.is_template:
             template = Template(template_text(text.payload), self._columns)
-            render, prepare = self.source.compile_payload(template.text), self._preparation(template)
+            render = self.source.compile_payload(template.text)
+            prepare = self._preparation(template, in_room=not to_audience)
         return Outgoing(render, text.payload, opcode, self._encoders[opcode], prepare)
 
     def all_of(self, checks: Sequence[Check]) -> Test:
@@ -148,10 +149,13 @@ class Texts:
 
         return prepared
 
-    def _preparation(self, template: Template) -> Callable[[Speaker], None] | None:
-        """Returns what makes the values of a session those that fields take; None where none is its own."""
+    def _preparation(self, template: Template, *, in_room: bool = True) -> Callable[[Speaker], None] | None:
+        """Returns what makes the values of a session those that fields take; None where none is its own.
+
+        `in_room`: one of them is the name of the room that it is in.
+        """
         publication, captured = self.source.publication, self.source.captured
-        has_room = any(isinstance(field, RoomName) for field in template.fields)
+        has_room = in_room and any(isinstance(field, RoomName) for field in template.fields)
         if not any(isinstance(field, CapturedValue) for field in template.fields):
             if not has_room:
                 return None

@@ -33,6 +33,11 @@ GENERATOR_LAGS = {
     "transit": ("loop_lag_ns",),
     "last": ("send_lag_ns", "loop_lag_ns"),
     "spread": ("read_lag_ns",),
+    # Of all steps: the lags of one are about those of the others.
+    "steps.NAME.response": ("send_lag_ns", "loop_lag_ns"),
+    "steps.NAME.service": ("loop_lag_ns",),
+    "steps.NAME.first": ("send_lag_ns", "loop_lag_ns"),
+    "steps.NAME.gap": ("loop_lag_ns",),
 }
 """Measured times -> the tally's fields with the lags of the generator that they include."""
 TAIL_PERCENTILE = "99"

@@ -27,7 +27,7 @@ PARTS = 3
 
 
 def shortfalls(summary: Summary) -> list[str]:
-    """Returns one phrase per shortfall above 1 %: failed connections, dropped messages, unanswered messages."""
+    """Returns one phrase per shortfall above 1 %: of connections, messages, deliveries, sessions, iterations."""
     connections, messages = summary.connections, summary.messages
     acknowledged = messages.answered if summary.fanout is None else summary.fanout.publishes.acknowledged
     counts = (
@@ -41,6 +41,7 @@ def shortfalls(summary: Summary) -> list[str]:
         # A fan-out need not await acknowledgements of its publishers.
         (0 if acknowledged is None else messages.unanswered, messages.due, "messages", "got no answer"),
         *_deliveries(summary),
+        *_sessions(summary),
     )
     return [
         f"{format_count(failed)} of the {format_count(total)} {noun}, {percent(failed / total)}, {verb}"
@@ -54,6 +55,19 @@ def _deliveries(summary: Summary) -> list[tuple[int, int, str, str]]:
         return []
     counts = summary.fanout.deliveries
     return [(counts.expected - counts.delivered, counts.expected, "deliveries", "did not come in time")]
+
+
+def _sessions(summary: Summary) -> list[tuple[int, int, str, str]]:
+    """Returns the sessions of a scenario that failed, and the iterations that no session was free for."""
+    if summary.sessions is None:
+        return []
+    counts = summary.sessions
+    iterations = [role.iterations for role in summary.roles if role.iterations is not None]
+    dropped, due = sum(one.dropped for one in iterations), sum(one.due for one in iterations)
+    return [
+        (counts.failed + counts.dropped, counts.due, "sessions", "failed or were dropped"),
+        (dropped, due, "iterations", "found no session that was free"),
+    ]
 
 
 def describe_backlog(growth: int, *, of_deliveries: bool = False) -> str:

@@ -21,6 +21,7 @@ from ws_load_test.common.units import (
     format_share,
 )
 from ws_load_test.experiments.capacity.bracketing import SearchRange
+from ws_load_test.experiments.capacity.scenario_sessions import arriving_roles, shares_connections, with_sessions
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.condition_sense import check_objective
 from ws_load_test.plan.options.catalog import BY_NAME, owned_by, parse_options, refused_by
@@ -31,14 +32,16 @@ from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import PER_MESSAGE_TIMES, why_unavailable
 from ws_load_test.plan.thresholds import DENOMINATORS, Condition, parse_condition
 
-Dimension = Literal["rate", "connections", "subscribers"]
+Dimension = Literal["rate", "connections", "subscribers", "sessions"]
 """The quantity that a search varies."""
 
 DEFAULT_SLO = ("errors < 0.1%",)
 FAN_OUT_SLO = ("reach > 99.9%",)
 """Default objectives of a fan-out: a message that is sent can be lost on its way to every subscriber."""
+SCENARIO_SLO = ("errors < 0.1%", "sessions.failed < 0.1%")
+"""Default objectives of a scenario: a session that fails takes all of its later steps with it."""
 EXAMPLES = '"p99 < 50ms", "errors < 0.1%" or "rate > 9500"'
-FIRST = {"rate": "100", "connections": "100", "subscribers": "100"}
+FIRST = {"rate": "100", "connections": "100", "subscribers": "100", "sessions": "100"}
 """Default load of the first step."""
 CONNECTIONS = 100
 """Default connections of a search for a rate."""
@@ -115,6 +118,8 @@ class SearchSpec:
         """Returns the load of a step's plan."""
         if self.dimension == "rate":
             return plan.load.peak_per_s
+        if self.dimension == "sessions":
+            return plan.connections
         return plan.connections if plan.fan_out is None or plan.fan_out.everyone else plan.fan_out.subscribers
 
     def show(self, load_level: float) -> str:
@@ -136,9 +141,16 @@ class SearchSpec:
         ]
 
     def _plan(self, load_level: float, duration_ns: int) -> Plan:
-        varied: dict[str, float] = {self.dimension: load_level if self.dimension == "rate" else int(load_level)}
         objectives = [objective.text for objective in self.objectives]
-        return read_plan({**self.options, **varied, "duration": f"{duration_ns}ns", "slo": objectives})
+        fixed = {**self.options, "duration": f"{duration_ns}ns", "slo": objectives}
+        if self.dimension != "sessions":
+            varied: dict[str, float] = {self.dimension: load_level if self.dimension == "rate" else int(load_level)}
+            return read_plan({**fixed, **varied})
+        sessions = int(load_level)
+        if shares_connections(self.options):
+            return read_plan({**fixed, "connections": sessions})
+        plan = read_plan(fixed)
+        return with_sessions(plan, sessions, workers=plan.workers if self.options.get("workers") else None)
 
 
 def _messages_needed(objective: Condition, deliveries_each: Fraction) -> Fraction:
@@ -181,15 +193,15 @@ def read_spec(options: Mapping[str, Any]) -> SearchSpec:
     own = (BY_NAME["slo"], *owned_by(Owner.CAPACITY))
     values, wrong = parse_options(present, own)
     problems += wrong
-    dimension: Dimension = values.get("find", "rate")
+    dimension = dimension_of(present, values.get("find"))
     search_range = _read_range(present, dimension, _read_precision(present, values, problems), problems)
     refused = refused_options(dimension)
     problems += [OptionProblem(option_name(name), text) for name, text in refused.items() if _is_set(present, name)]
     if dimension == "subscribers" and present.get("everyone"):
         text = "subscribers are not a number of their own with --everyone; write --find connections"
         problems.append(OptionProblem("--find", text))
-    usual_slo = FAN_OUT_SLO if dimension == "subscribers" or is_fan_out(present) else DEFAULT_SLO
-    objectives = _read_objectives(values.get("slo", usual_slo), problems)
+    problems += _problems_of_find(present, dimension)
+    objectives = _read_objectives(values.get("slo", _usual_slo(present, dimension)), problems)
     not_of_plan = {*(option.name for option in own), *refused}
     plan_options = {name: value for name, value in present.items() if name not in not_of_plan}
     step_ns = values.get("step_duration", STEP_NS)
@@ -211,6 +223,27 @@ def read_spec(options: Mapping[str, Any]) -> SearchSpec:
     if problems:
         raise PlanError(tuple(problems))
     return spec
+
+
+def dimension_of(options: Mapping[str, Any], find: Dimension | None) -> Dimension:
+    """Returns the quantity that ``--find`` names; without it, the rate, or the sessions of a plan with roles."""
+    return find or ("sessions" if "role" in options else "rate")
+
+
+def _usual_slo(options: Mapping[str, Any], dimension: Dimension) -> tuple[str, ...]:
+    if dimension == "sessions":
+        return SCENARIO_SLO
+    return FAN_OUT_SLO if dimension == "subscribers" or is_fan_out(options) else DEFAULT_SLO
+
+
+def _problems_of_find(options: Mapping[str, Any], dimension: Dimension) -> list[OptionProblem]:
+    """Returns the problem of a quantity that the plan does not have."""
+    if dimension == "sessions" and "role" not in options:
+        text = "sessions are those of roles, and the plan has none; write --find connections"
+        return [OptionProblem("--find", text)]
+    if dimension != "sessions" and "role" in options:
+        return [OptionProblem("--find", f"a plan with roles has no {dimension} to vary; write --find sessions")]
+    return []
 
 
 def refused_options(dimension: Dimension) -> dict[str, str]:
@@ -266,6 +299,8 @@ def _read_objectives(texts: tuple[str, ...], problems: list[OptionProblem]) -> t
 
 def _with_defaults(options: Mapping[str, Any], dimension: Dimension) -> dict[str, Any]:
     defaults: dict[str, Any] = {"warmup": WARMUP}
+    if dimension == "sessions":
+        return {**defaults, **options}
     if dimension == "subscribers":
         # Its rate is that of all publishers together, and has no default.
         defaults["subscribers"] = 1
@@ -291,6 +326,9 @@ def _problems_of_plan(spec: SearchSpec) -> list[OptionProblem]:
         return list(error.problems)
     if plan.correlation.rule == "none" and plan.fan_out is None:
         return [OptionProblem("--match", "a search needs replies, and none awaits no replies; choose another rule")]
+    if arriving := arriving_roles(plan):
+        text = f"sessions of role {arriving[0]} arrive at a rate (arrive), so their number is no load to search for"
+        return [OptionProblem("--find", text)]
     missing = [(objective.text, why_unavailable(objective.metric, plan)) for objective in spec.objectives]
     return [
         OptionProblem("--slo", f'"{text}" can never be met, because {reason}') for text, reason in missing if reason

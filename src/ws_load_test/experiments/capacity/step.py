@@ -16,7 +16,7 @@ from ws_load_test.analysis.capacity_types import (
     StepSummary,
     StepTimes,
 )
-from ws_load_test.analysis.condition_scope import ConditionScope, times_of
+from ws_load_test.analysis.condition_scope import ConditionScope, time_count
 from ws_load_test.analysis.data_quality import too_few_in_tail
 from ws_load_test.analysis.findings import awaits_replies
 from ws_load_test.analysis.summary_types import MixedLoad, UnknownLoad
@@ -80,8 +80,10 @@ def evaluate_step(
     summary, header = result.summary, result.recording.header
     lost = result.recording.trailer.lost_workers if result.recording.trailer is not None else ()
     checks = _checks(objectives, summary, digest.tally)
-    # In a closed loop each message waits for the reply to the one before, so no queue can grow.
-    growth = None if header.due_when_sent else backlog_growth(digest.recordings[0])
+    # In a closed loop each message waits for the reply to the one before, and in a scenario each step for the one
+    # before, so no queue can grow.
+    waits = header.due_when_sent or summary.sessions is not None
+    growth = None if waits else backlog_growth(digest.recordings[0])
     queued = summary.messages.sent
     if summary.fanout is not None:
         growth, queued = (
@@ -221,7 +223,7 @@ def _too_few(objective: Condition, tally: Tally) -> int | UnsetType:
     metric = objective.metric
     if metric.kind != "time" or not metric.statistic[0].isdigit():
         return UNSET
-    count = times_of(tally, metric.name).count
+    count = time_count(tally, metric)
     if count and 0 < float(metric.statistic) < 100 and too_few_in_tail(metric.statistic, count):
         return count
     return UNSET

@@ -191,23 +191,23 @@ def _problems_of_load(values: Mapping[str, Any], fan_out: FanOut) -> Iterator[Op
 
 def _problem_of_memory(plan: Plan) -> OptionProblem | None:
     """Returns the problem of a plan whose workers would account for more deliveries than they have memory for."""
-    fan_out = plan.fan_out
+    fan_out, per_s = plan.fan_out, plan.peak_publishes_per_s or 0.0
     assert fan_out is not None
-    needed = fan_out.accounting_bytes(plan.load.peak_per_s, plan.timeout_ns) / plan.workers
+    needed = fan_out.accounting_bytes(per_s, plan.timeout_ns) / plan.workers
     if needed <= LARGEST_ACCOUNTING_BYTES:
         return None
     text = (
-        f"{format_count(fan_out.deliveries_per_s(plan.load.peak_per_s))} deliveries a second, each accounted for until"
+        f"{format_count(fan_out.deliveries_per_s(per_s))} deliveries a second, each accounted for until"
         f" twice the --timeout of {format_duration(plan.timeout_ns)}, take {format_bytes(needed)} of memory in each"
         f" worker, which has {LARGEST_ACCOUNTING_BYTES >> 30} GiB for them; take a shorter --timeout, a lower rate,"
         f" more rooms or workers, or fewer {'connections' if fan_out.everyone else 'subscribers'}"
     )
-    return OptionProblem("--everyone" if fan_out.everyone else "--subscribers", text)
+    return OptionProblem(_option_of_size(fan_out), text)
 
 
 def _problem_of_length(plan: Plan) -> OptionProblem | None:
     """Returns the problem of a plan that runs longer, or publishes more, than a marker can say."""
-    fan_out, per_s = plan.fan_out, plan.load.peak_per_s
+    fan_out, per_s = plan.fan_out, plan.peak_publishes_per_s or 0.0
     assert fan_out is not None
     messages = plan.messages or 0
     length_ns = plan.warmup_ns + (int(messages / per_s * 1e9) if plan.duration_ns is None else plan.duration_ns)
@@ -217,5 +217,10 @@ def _problem_of_length(plan: Plan) -> OptionProblem | None:
         return OptionProblem(option, f"{text}; this one takes {format_duration(length_ns)}")
     if per_s * length_ns / 1e9 / fan_out.publishers > MAX_NUMBERS:
         text = f"each publisher would send more than the {MAX_NUMBERS} messages that a marker can number"
-        return OptionProblem("--publishers", f"{text}; add publishers")
+        return OptionProblem("--publishers" if fan_out.by_role is None else "role", f"{text}; add publishers")
     return None
+
+
+def _option_of_size(fan_out: FanOut) -> str:
+    """Returns what decides how many sessions receive a message."""
+    return "role" if fan_out.by_role is not None else "--everyone" if fan_out.everyone else "--subscribers"

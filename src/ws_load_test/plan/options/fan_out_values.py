@@ -39,6 +39,8 @@ def rooms(value: Any) -> tuple[str, ...]:
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[\d_]+\s*", value)):
         return tuple(map(str, range(_room_count(value))))
     names = tuple(name.strip() for text in option_values.strings(value) for name in text.split(","))
+    if not names:
+        raise ValueError("names no room; write a number of rooms, or names such as lobby,news")
     for name in names:
         if not name:
             raise ValueError(f"{quoted(value)} has an empty name; write a number of rooms, or names such as lobby,news")

@@ -105,7 +105,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         fan_out = read_fan_out(values, message, connection_texts(values), problems)
         connections = _connections(values) if fan_out is None else fan_out.sessions
     else:
-        message, fan_out = scenario.message, None
+        message, fan_out = scenario.message, scenario.scenario.fan_out
         correlation = Correlation(check_utf8=values.get("check_utf8", False))
         connections = scenario.scenario.sessions
     feed_warnings = check_row_count(message, connections, values, problems)

@@ -21,13 +21,13 @@ _OWN_KEYS = ("about", "tested", "fill", "line", "role")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """What a protocol asks for, with its places filled."""
+    """Handshake, keep-alive and rule of matching of a protocol, with its places filled."""
 
     name: str
     about: str
-    """What it is for, in a few words."""
+    """Protocol and its use, in a few words."""
     tested: str
-    """What the tests run it against."""
+    """Server that the tests run it against."""
     places: Mapping[str, str]
     """Places to fill, and what stands there without."""
     options: Mapping[str, Any]

@@ -46,6 +46,18 @@ def estimate(scenario: Scenario, role: Role) -> RoleEstimate:
     )
 
 
+def publishes_per_s(scenario: Scenario) -> float | None:
+    """Returns how many messages a second other sessions receive; None where nothing bounds them but the target."""
+    total = 0.0
+    for role in scenario.roles:
+        if role.publishes_to:
+            per_s, _ = _iterations_per_s(role)
+            if per_s is None:
+                return None
+            total += per_s * mean_of(role.steps, lambda step: bool(step.deliver_to))
+    return total
+
+
 def _iterations_per_s(role: Role) -> tuple[float | None, bool]:
     """Returns the iterations a second, None if nothing bounds them, and True if there are so many at most."""
     if not role.steps:

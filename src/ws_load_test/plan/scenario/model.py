@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from ws_load_test.plan.correlation import DEFAULT_STALL_NS, Check
-from ws_load_test.plan.fan_out import Recovery, SelfDelivery
+from ws_load_test.plan.fan_out import FanOut, Recovery, RoleSessions, SelfDelivery, SessionRange
 from ws_load_test.plan.ranges import Connections, Duration, PerSecond, PositiveCount, PositiveDuration, Seed
 from ws_load_test.plan.scenario.wait_time import WaitTime
 from ws_load_test.plan.schedule import Arrivals
@@ -186,6 +186,33 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def audience(self) -> str:
         """Name of the role whose sessions receive what others publish; empty without one."""
         return next((name for role in self.roles for name in sorted(role.publishes_to)), "")
+
+    @property
+    def fan_out(self) -> FanOut | None:
+        """Publishers and subscribers as the accounting of deliveries has them; None without an audience."""
+        audience = next((role for role in self.roles if role.name == self.audience), None)
+        if audience is None:
+            return None
+
+        def sessions_of(role: Role) -> SessionRange:
+            return SessionRange(self.first_number(role.name), role.sessions)
+
+        publishing = [role for role in self.roles if role.publishes_to]
+        return FanOut(
+            publishers=sum(role.sessions for role in publishing),
+            subscribers=audience.sessions,
+            rooms=self.rooms or ("0",),
+            self_delivery=self.self_delivery,
+            recovery=self.recovery,
+            timed=self.timed,
+            by_role=RoleSessions(self.sessions, sessions_of(audience), tuple(map(sessions_of, publishing))),
+        )
+
+    @property
+    def self_delivery(self) -> SelfDelivery:
+        """Delivery to a sender itself; the same for all steps."""
+        steps = (step for role in self.roles for step in role.steps if step.deliver_to)
+        return next((step.self_delivery for step in steps), "either")
 
     @property
     def sessions(self) -> int:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ws_load_test.report.results import Results
 
 MOST_STEPS = 6
-"""Steps with a line of their own, the slowest: with the limits of conditions as many as lines can be told apart."""
+"""Steps with a line of their own, the slowest: with the limits of conditions about as many as there are line colors."""
 _SURE = "Thin with hollow marks is the part on fewer than ten values, where chance decides."
 
 

@@ -11,13 +11,14 @@ from ws_load_test.plan.options.spec import Count, Duration, Group, Number, Optio
 SEARCH = (
     OptionSpec(
         name="find",
-        metavar="rate|connections|subscribers",
+        metavar="rate|connections|subscribers|sessions",
         help="rate: the highest rate of messages over -c connections (100). connections: the highest number of"
         " connections, each sending --rate-per-connection (1) or keeping --in-flight N messages in flight, or all"
         " together sending -r RATE; -r 0 only holds them. subscribers: the highest number of subscribers of a fan-out"
-        " whose publishers together send -r RATE",
+        " whose publishers together send -r RATE. sessions: the highest number of sessions of a plan with roles, which"
+        " keep their shares of it, and the rates that they have",
         group=Group.SEARCH,
-        parse=option_values.choice("rate", "connections", "subscribers"),
+        parse=option_values.choice("rate", "connections", "subscribers", "sessions"),
         owner=Owner.CAPACITY,
         default="rate",
     ),

@@ -28,7 +28,10 @@ LOAD = (
         parse=option_values.connections,
         default="1",
         short="c",
-        refused_by={"capacity --find connections": CHOSEN_BY_SEARCH},
+        refused_by={
+            "capacity --find connections": CHOSEN_BY_SEARCH,
+            "capacity --find sessions": CHOSEN_BY_SEARCH,
+        },
     ),
     OptionSpec(
         name="in_flight",

@@ -28,6 +28,11 @@ def check_audience(
     if len(rooms) > 1 and audience and len(rooms) > sessions[audience] and not problems.found:
         text = f"{format_count(len(rooms))} rooms are more than the {format_count(sessions[audience])} sessions of"
         problems.add(("rooms",), f"{text} {audience}, so some would be empty; take fewer rooms")
+    for role in roles.values():
+        sends = any(one.part.deliver_to for one in role.steps)
+        if not problems.found and sends and sessions[role.name] < len(rooms) and _joins_room(role):
+            text = f"{role.name} has fewer sessions than there are rooms ({len(rooms)}), so that each sends to all"
+            problems.warn(role.place, f"{text} rooms in turn, though it joins one; take fewer rooms, or more sessions")
     for name in ("recovery", "timed"):
         if name in values and not audience and not problems.found:
             problems.add((name,), "is of deliveries, and no step has deliver-to; leave it out")
@@ -35,13 +40,23 @@ def check_audience(
         problems.add(("recovery",), 'no session comes back after it was lost; add reconnect = "exponential"')
 
 
+def _joins_room(role: WrittenRole) -> bool:
+    """Returns True if a session of a role names its room before its steps."""
+    texts = [one.part.send.payload for one in role.open if one.part.send is not None]
+    return any(b"{room}" in text for text in texts)
+
+
 def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
     """Returns the name of the role that receives deliveries; adds to `problems` those that cannot."""
-    audience = ""
+    audience = self_delivery = ""
     steps = [placed for role in roles.values() for placed in role.all_steps if placed.part.deliver_to]
     for placed in steps:
         wanted, place = placed.part.deliver_to, (*placed.place, "deliver-to")
         if problems.has(place):
+            continue
+        if placed.place[2] != "steps":
+            text = "is of steps that belong to the load; move the step to [[role.NAME.steps]]"
+            problems.add(place, text)
             continue
         if wanted not in roles:
             problems.add(place, no_such_role(wanted, roles))
@@ -53,4 +68,10 @@ def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
             problems.add(place, f"{text}; give that role sessions or a share instead of arrive")
         else:
             audience = wanted
+            self_delivery = self_delivery or placed.part.self_delivery
+            if placed.part.self_delivery != self_delivery:
+                text = (
+                    f'"{placed.part.self_delivery}" here, and "{self_delivery}" in another step; write the same in all'
+                )
+                problems.add((*placed.place, "self-delivery"), text)
     return audience

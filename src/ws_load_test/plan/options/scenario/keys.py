@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ws_load_test.common.units import one_line
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.scenario import values
 from ws_load_test.plan.values import kind_of
@@ -377,7 +376,7 @@ def read_table(written: Mapping[str, Any], keys: tuple[Key, ...], place: Path, p
         try:
             found[name] = key.parse(value)
         except ValueError as error:
-            problems.add((*place, str(written_name)), one_line(str(error)))
+            problems.add((*place, str(written_name)), str(error))
         except TypeError:
             problems.add((*place, str(written_name)), f"takes no {kind_of(value).removeprefix('a ')}")
     return found

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+LONGEST_PROBLEM = 600
+"""Characters of a problem, which may repeat a value: a sentence is to be read at once."""
+
+
 class PlanSource:
     """A plan file: its name, its text, and the line of each key."""
 
@@ -85,6 +89,7 @@ class Problems:
         return any(one[: len(place)] == place for one in self._places)
 
     def _located(self, place: Path, text: str) -> OptionProblem:
+        text = one_line(text, LONGEST_PROBLEM)
         shown, line = place_text(place), 0 if self._source is None else self._source.line(place)
         if self._source is None:
             return LocatedProblem(shown, text)
@@ -108,7 +113,7 @@ def located(
         line = problem.line if isinstance(problem, LocatedProblem) else source.line_of_option(problem.option, given)
         if line and not isinstance(problem, LocatedProblem):
             name = problem.option.removeprefix("--").replace("URL", "url")
-            placed.append((line, LocatedProblem(f"{source.file}:{line}: {name}", problem.text, line)))
+            placed.append((line, LocatedProblem(f"{source.file}:{line}: {name}", one_line(problem.text), line)))
         else:
             placed.append((line, problem))
     return tuple(problem for _, problem in sorted(placed, key=lambda one: one[0]))
