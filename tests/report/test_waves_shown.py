@@ -124,7 +124,7 @@ def test_commands_are_shown_and_a_failed_one_is_a_finding():
     made = results_of(a_run(a_wave(4), commands=[RESTART, BROKEN]))
     words = words_of(made)
     assert "ran ./restart.sh b at 4 s, 3 s into the load, ended with exit status 0 after 250 ms" in words
-    assert "./drain.sh b at 5 s, ended with exit status 3 after 1 s" in words
+    assert "./drain.sh b at 5 s, 4 s into the load, ended with exit status 3 after 1 s" in words
     assert [one for one in made.summary.warnings if "command" in one] == [
         'the command "./drain.sh b" ended with exit status 3: no such node'
     ]
