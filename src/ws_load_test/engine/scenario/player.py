@@ -20,6 +20,7 @@ from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
+    from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, CompiledStep, Section
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.messages.template_field import Row
@@ -32,6 +33,9 @@ OPENING, READY, PLAYING, LEAVING, OVER, GONE = range(6)
 
 class PlayerLoad(SharedParts, Protocol):
     """The load of all players of a worker."""
+
+    traces: TraceLog | None
+    """Traces of steps that are worth a look; None where no message has a trace context."""
 
     def draw_stay_ns(self, player: Player) -> int:
         """Returns the time that a session stays, from now on."""
