@@ -21,6 +21,7 @@ from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
+from ws_load_test.engine.scenario.tracing_player import TracingAudiencePlayer, TracingPlayer
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
@@ -79,6 +81,8 @@ class ScenarioLoad:
         self.next_number: Callable[[], int] = share.numbers().__next__
         self.audience: Audience | None = None
         """Subscribers and publishers; None where no session receives what others send."""
+        self.traces: TraceLog | None = None
+        """Traces of steps that are worth a look; None where no message has a trace context."""
         self.roles: tuple[CompiledRole, ...] = ()
         self.longest_end_ns = 0
         """Time that sessions can take from the end of the load to their close."""
@@ -162,6 +166,10 @@ class ScenarioLoad:
 
     # --- Sessions ---------------------------------------------------------------------------------------------------
 
+    def trace_through(self, log: TraceLog) -> None:
+        """Notes the trace contexts of the steps of sessions that open from now on."""
+        self.traces, self.player_type = log, TracingPlayer
+
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
         number = connection.number
@@ -169,7 +177,8 @@ class ScenarioLoad:
         if self.audience is None:
             return self.player_type(self, role, connection, row)
         assert isinstance(connection, SubscriberConnection)
-        return AudiencePlayer(self, role, connection, row, self.audience.recipient(connection))
+        kind = AudiencePlayer if self.traces is None else TracingAudiencePlayer
+        return kind(self, role, connection, row, self.audience.recipient(connection))
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""
