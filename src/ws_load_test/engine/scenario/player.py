@@ -99,6 +99,8 @@ class Player(Exchange):
     )
 
     sends_load: ClassVar[bool] = True
+    content: str | bytes = ""
+    """Content of the next message, where the session's code gives it."""
     batches: FrameSource = (b"",)
 
     def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:

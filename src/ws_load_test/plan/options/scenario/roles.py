@@ -15,6 +15,7 @@ from ws_load_test.plan.options.scenario.steps import Placed, read_reactions, rea
 from ws_load_test.plan.options.scenario.values import role_name
 from ws_load_test.plan.options.scenario.written_role import WrittenRole
 from ws_load_test.plan.scenario.model import Step, Timer
+from ws_load_test.plan.scenario.python_role import load_role
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
@@ -98,6 +99,14 @@ def _read_role(name: str, table: Mapping[str, Any], place: Path, texts: Texts, p
         timers=read_timers(values.get("timer", ()), (*place, "timer"), texts, problems),
     )
     _check_role(role, problems)
+    if "python" in values and not problems.has(place):
+        try:
+            found = load_role(values["python"])
+        except ValueError as error:
+            problems.add((*place, "python"), str(error))
+        else:
+            here = (*place, "python")
+            role = replace(role, reactions=tuple(Placed(one, here) for one in found.reactions))
     return role
 
 
