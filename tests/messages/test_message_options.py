@@ -153,7 +153,7 @@ def test_a_text_from_a_file_is_sent_without_the_byte_order_mark_of_its_editor(tm
 
 
 def test_a_file_without_end_is_not_read_into_memory(monkeypatch):
-    monkeypatch.setattr("ws_load_test.plan.options.messages.LARGEST_CONTENTS_BYTES", 1 << 20)
+    monkeypatch.setattr("ws_load_test.plan.options.contents.LARGEST_CONTENTS_BYTES", 1 << 20)
     (problem,) = read(message="@/dev/zero")[1]
     assert problem.startswith('--message: cannot read "/dev/zero": ')
 

@@ -38,21 +38,25 @@ def test_action_cable(play, play_preset, server):
 @against("pusher_standin")
 def test_pusher(play, play_preset, server):
     all_answered(play(["ws://h/app/key", "--protocol", "pusher", "-n", "20", "--rate", "60", "-c", "2"], server), 20)
-    assert server.seen()["pusher:pong"] >= 2
+    pongs = server.seen()["pusher:pong"]
+    assert pongs >= 2
     steps = play_preset("pusher", server)
     seen = server.seen()
     assert seen["pusher:subscribe"] == 6
     assert seen["pusher:ping"] == 20 + steps["alive"]
+    assert seen["pusher:pong"] > pongs
 
 
 @against("centrifugo_standin")
 def test_centrifugo(play, play_preset, server):
     messages = all_answered(play(["ws://h/connection", "--protocol", "centrifugo", "-n", "20", "-c", "2"], server), 20)
     assert messages["unknown_id"] == 0
+    pongs = server.seen().get("pong", 0)
     steps = play_preset("centrifugo", server, fill={"channel": "load:{room}"})
     seen = server.seen()
     assert (seen["connect"], seen["subscribe"], seen["publish"]) == (6, 6, 20 + steps["publish"])
     assert "without id" not in seen
+    assert seen["pong"] > pongs
 
 
 @against("phoenix_standin")

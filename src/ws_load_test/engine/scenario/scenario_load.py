@@ -22,6 +22,7 @@ from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
+from ws_load_test.engine.scenario.tracing_player import TracingAudiencePlayer, TracingPlayer
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
@@ -82,6 +84,8 @@ class ScenarioLoad:
         self.next_number: Callable[[], int] = share.numbers().__next__
         self.audience: Audience | None = None
         """Subscribers and publishers; None where no session receives what others send."""
+        self.traces: TraceLog | None = None
+        """Traces of steps that are worth a look; None where no message has a trace context."""
         self.roles: tuple[CompiledRole, ...] = ()
         self.longest_end_ns = 0
         """Time that sessions can take from the end of the load to their close."""
@@ -165,6 +169,10 @@ class ScenarioLoad:
 
     # --- Sessions ---------------------------------------------------------------------------------------------------
 
+    def trace_through(self, log: TraceLog) -> None:
+        """Notes the trace contexts of the steps of sessions that open from now on."""
+        self.traces, self.player_type = log, TracingPlayer
+
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
         number = connection.number
@@ -174,9 +182,10 @@ class ScenarioLoad:
             return kind(self, role, connection, row)
         assert isinstance(connection, SubscriberConnection)
         recipient = self.audience.recipient(connection)
-        if role.code is None:
-            return AudiencePlayer(self, role, connection, row, recipient)
-        return AudienceCoroutinePlayer(self, role, connection, row, recipient)
+        if role.code is not None:
+            return AudienceCoroutinePlayer(self, role, connection, row, recipient)
+        kind_of_audience = AudiencePlayer if self.traces is None else TracingAudiencePlayer
+        return kind_of_audience(self, role, connection, row, recipient)
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""

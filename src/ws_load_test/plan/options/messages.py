@@ -24,11 +24,11 @@ from ws_load_test.messages import (
     filler_text,
 )
 from ws_load_test.messages.feed import count_rows_to, cycle_rows, inspect
-from ws_load_test.messages.fields import PublishMarker, RoomName, Traceparent
+from ws_load_test.messages.fields import PublishMarker, RoomName
 from ws_load_test.messages.publication import SAMPLE_ROOM
 from ws_load_test.messages.size_estimate import estimate_sizes
 from ws_load_test.messages.template import template_text
-from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE
+from ws_load_test.messages.trace_context import DEFAULT_TRACE_SHARE, Traceparent
 from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.options.contents import ContentFiles, why_no_text
 from ws_load_test.plan.options.environment import values_of, variables_in
@@ -94,9 +94,10 @@ def read_openings(
     columns = feed.columns if feed is not None else None
     opening = [(option, Template(text, columns)) for option, text in connection_texts(values)]
     environment = _environment(opening, problems)
+    every = [*templates, *(template for _, template in opening)]
     if _fields_are_right(opening, values, problems) and feed is not None:
-        feed = with_used_columns(feed, [*templates, *(template for _, template in opening)], problems)
-    return Message(feed=feed, environment=environment)
+        feed = with_used_columns(feed, every, problems)
+    return _with_trace_share(Message(feed=feed, environment=environment), every, values, problems)
 
 
 def check_row_count(

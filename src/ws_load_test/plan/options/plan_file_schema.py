@@ -10,6 +10,7 @@ import msgspec
 from ws_load_test.plan.options.catalog import RUN_OPTIONS, PlanOptions
 from ws_load_test.plan.options.scenario.keys import ON, ROLE, STEP, TIMER, Key
 from ws_load_test.plan.options.spec import OptionSpec
+from ws_load_test.plan.presets import preset_names
 
 _REQUIRED = {"on": ["when"], "timer": ["every", "send"]}
 """Keys without which a table has no sense."""
@@ -77,7 +78,15 @@ def _type_of(option: OptionSpec) -> dict[str, Any]:
 
 def _scenario() -> dict[str, Any]:
     return {
-        "protocol": {"type": "string", "description": "name of the protocol whose greetings and pings all roles have"},
+        "protocol": {
+            "enum": list(preset_names()),
+            "description": "protocol whose handshake and heartbeats every role has, before its own steps",
+        },
+        "fill": {
+            "type": "object",
+            "description": "texts for the places of the protocol's preset",
+            "additionalProperties": {"type": "string"},
+        },
         "role": {
             "type": "object",
             "description": "roles of a scenario: sessions that behave alike, and what they do",

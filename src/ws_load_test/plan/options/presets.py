@@ -26,7 +26,7 @@ def protocol(value: Any) -> str:
         return name
     near = difflib.get_close_matches(name.lower(), preset_names(), n=1)
     meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(preset_names())}"
-    raise ValueError(f"there is no preset {quoted(name)}; {meant}")
+    raise ValueError(f"there is no preset {quoted(name)}; {meant} (a subprotocol is --subprotocol NAME)")
 
 
 def fills(value: Any) -> dict[str, str]:
