@@ -60,7 +60,7 @@ class CoroutinePlayer(Player):
         self._begun = 0
         """Iterations that the code has begun."""
         self._due_ns = 0
-        """Instant at which the next step is due, where a wait or a schedule says so; 0: when the code asks for it."""
+        """Instant at which the next step is due, where a wait or a schedule sets it; 0: when the code asks for it."""
         self._done_ns = 0
         """Instant at which the latest step was complete."""
         self._latest = b""
