@@ -34,7 +34,7 @@ site: $(VENV)/installed-docs
 check: lint test
 
 # What the compiled engine is built of; without a C compiler the portable engine runs every plan.
-COMPILED := cmake/CMakeLists.txt $(wildcard src/ws_load_test/engine/native/*.p[xy][dx] src/ws_load_test/engine/native/*.h)
+COMPILED := cmake/CMakeLists.txt $(wildcard src/ws_load_test/engine/native/*.p[xy][dx] src/ws_load_test/engine/native/*.pxi src/ws_load_test/engine/native/*.h)
 
 $(VENV)/installed: pyproject.toml $(COMPILED)
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'

@@ -27,6 +27,8 @@ CASES = {
     "fixed, echo": ["--message", TEXT, "--match", "echo"],
     "fields, json:id": ["--message", FIELDS, "--match", "json:id"],
     "fields, echo": ["--message", FIELDS, "--match", "echo"],
+    "fields, regex": ["--message", FIELDS, "--match", 'regex:"id": (\\d+)'],
+    "fixed, in order, a check": ["--message", TEXT, "--expect", "json:user=abcdefgh"],
 }
 
 

@@ -162,11 +162,14 @@ def test_every_command_is_understood(page, line, tmp_path, monkeypatch, capsys):
     Path("token.txt").write_text("abcd")
     Path("echo.msgpack").write_bytes(b"\x82\xa2id\xa8{seq:8}\xa2op\xa4echo")
     plan = re.search(r"^```toml\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)
-    Path("load.toml").write_text(plan[1] if plan else "")
+    for name in ("load.toml", "scenario.toml"):
+        Path(name).write_text(plan[1] if plan else "")
+    for variable in re.findall(r"\{env\.(\w+)\}", plan[1] if plan else ""):
+        monkeypatch.setenv(variable, "secret")
     for name in ("ca.pem", "cert.pem", "key.pem"):
         Path(name).touch()
     words = shlex.split(line.replace("$GITHUB_STEP_SUMMARY", "summary.md"), comments=True)[1:]
-    code = main([*(word for word in words if word not in {"--probe", "&"}), "--explain"])
+    code = main([*(word for word in words if word not in {"--probe", "--explain", "&"}), "--explain"])
     assert code == 0, capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ def test_a_rolling_restart_is_one_wave_that_comes_back():
     spec = importlib.util.spec_from_file_location("rolling_restart", PATH)
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    result = example.rolling_restart(60, "8s")
+    result = example.rolling_restart(60, "6s")
     (wave,), nodes = result.summary.waves, result.summary.nodes
     assert (wave.sessions, wave.closed, wave.abrupt) == (30, {"1012": 30}, 0)
     # Spread over half a second.

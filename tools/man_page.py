@@ -8,8 +8,9 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from ws_load_test.cli.command_pages import COMMANDS, CommandPage, Section
+from ws_load_test.cli.command_pages import COMMANDS
 from ws_load_test.cli.help_topics import topics
+from ws_load_test.cli.page_parts import CommandPage, Section
 from ws_load_test.plan.options.spec import OptionSpec
 
 MANUAL = Path(__file__).parents[1] / "docs" / "ws-load-test.1"

@@ -1,6 +1,6 @@
 """Draws live.svg and report.svg of docs/images: a live view in the middle of a run, and the report at its end.
 
-    python tools/pictures.py
+    python tools/pictures.py [FOLDER]    (docs/images)
 
 Runs against the built-in server, 20 seconds in all, with a second of faults so that there is something to see.
 """
@@ -8,6 +8,7 @@ Runs against the built-in server, 20 seconds in all, with a second of faults so 
 from __future__ import annotations
 
 import re
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,33 +43,40 @@ _FONT_FACE = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 def main() -> None:
     """Runs the program once, and writes both pictures."""
-    IMAGES.mkdir(exist_ok=True)
+    live, report = (picture_folder() / name for name in ("live.svg", "report.svg"))
     with EchoProcess() as server:
         plan = make_plan(server.url, **OPTIONS)
         state = RunState(plan)
 
         def on_interval(interval: Interval) -> None:
             state.on_interval(IntervalEvent.decode(interval))
-            if interval.phase == "measured" and interval.to_ns >= SHOWN_AFTER_NS and not (IMAGES / "live.svg").exists():
+            if interval.phase == "measured" and interval.to_ns >= SHOWN_AFTER_NS and not live.exists():
                 lines = render(state, VIEWPORT)
-                draw("live.svg", "ws-load-test", lambda console: console.print(Group(*lines)))
+                draw(live, "ws-load-test", lambda console: console.print(Group(*lines)))
 
-        (IMAGES / "live.svg").unlink(missing_ok=True)
+        live.unlink(missing_ok=True)
         result = run(plan, on_interval=on_interval)
     draw(
-        "report.svg",
+        report,
         "ws-load-test",
         lambda console: print_report([result.recording], result.summary, console=console, detail="full"),
     )
 
 
-def draw(name: str, title: str, show: Callable[[Console], None]) -> None:
+def picture_folder() -> Path:
+    """Returns the folder of the command line, made if it is not there; without one, that of the documentation."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def draw(path: Path, title: str, show: Callable[[Console], None]) -> None:
     """Writes what is shown on a console as a picture that needs nothing from the network."""
     console = Console(record=True, file=StringIO(), width=VIEWPORT.width, force_terminal=True, highlight=False)
     show(console)
     # The reader's browser would otherwise fetch rich's font from a public server.
-    drawn = _FONT_FACE.sub("", console.export_svg(title=title, unique_id=Path(name).stem))
-    (IMAGES / name).write_text(drawn, encoding="utf-8")
+    drawn = _FONT_FACE.sub("", console.export_svg(title=title, unique_id=path.stem))
+    path.write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,10 @@ The built-in server loses one delivery in a thousand, and passes a message on to
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from page_clip import draw_clip, opened_page, settle
-from pictures import draw
+from pictures import draw, picture_folder
 from rich.text import Text
 
 from ws_load_test import make_plan
@@ -43,7 +41,7 @@ WIDTH, MARGIN, SETTLE_S = 1200, 16, 8
 
 def main() -> None:
     """Runs the chat once, and draws both pictures."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
+    folder = picture_folder()
     with EchoProcess() as server:
         result = run(make_plan(f"{server.url}{SERVER}", **LOAD))
     results = Results([result.recording], result.summary, aggregate([result.recording]))
@@ -53,7 +51,7 @@ def main() -> None:
         for line in lines:
             console.print(line, soft_wrap=True)
 
-    draw("fan-out.svg", "ws-load-test", show)
+    draw(folder / "fan-out.svg", "ws-load-test", show)
     with opened_page(results, WIDTH) as chromium:
         settle(chromium, "light", SETTLE_S)
         # The section of deliveries, down to its heat map.

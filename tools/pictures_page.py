@@ -4,10 +4,9 @@ python tools/pictures_page.py [FOLDER]    (docs/images; takes a quarter of a min
 """
 
 import json
-import sys
-from pathlib import Path
 
 from page_clip import draw_clip, opened_page, settle
+from pictures import picture_folder
 
 from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
@@ -38,8 +37,7 @@ _EDGES = (
 
 def main() -> None:
     """Runs the load once, and writes both pictures."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
-    folder.mkdir(exist_ok=True)
+    folder = picture_folder()
     with EchoProcess() as server:
         result = run(make_plan(f"{server.url}{FAULTS}", **LOAD))
     recordings = [result.recording]

@@ -20,7 +20,7 @@ from ws_load_test.report.terminal.tables import node_table, wave_table
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 from page_clip import draw_clip, opened_page, settle
-from pictures import draw
+from pictures import draw, picture_folder
 from rolling_restart import rolling_restart
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ WIDTH, MARGIN, SETTLE_S = 1200, 32, 8
 
 def main() -> None:
     """Runs the example once, and draws both pictures."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
+    folder = picture_folder()
     result = rolling_restart(CONNECTIONS, DURATION)
     results = Results([result.recording], result.summary, aggregate([result.recording]))
     lines = [*brief_lines(results), Text(), *wave_table(result.summary), Text(), *node_table(result.summary)]
@@ -41,7 +41,7 @@ def main() -> None:
         for line in lines:
             console.print(line, soft_wrap=True)
 
-    draw("wave.svg", "ws-load-test", show)
+    draw(folder / "wave.svg", "ws-load-test", show)
     with opened_page(results, WIDTH) as chromium:
         settle(chromium, "light", SETTLE_S)
         box = "document.querySelector('#connections').getBoundingClientRect()"

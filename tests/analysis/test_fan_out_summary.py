@@ -12,7 +12,7 @@ from ws_load_test.metrics.fan_out_report import SlowSubscriber
 from ws_load_test.metrics.tally import Tally
 
 COUNTS = ("missing", "cut_off", "late", "duplicate", "out_of_order", "misdelivered", "foreign", "ambiguous")
-COUNTS += ("replayed", "to_publisher", "negative")
+COUNTS += ("replayed", "to_publisher", "negative", "before_sent")
 TIMES = ("delivery_time_ns", "same_host_delivery_time_ns", "transit_time_ns", "first_time_ns", "last_time_ns")
 TIMES += ("spread_ns", "read_lag_ns")
 MS = 1_000_000

@@ -147,6 +147,22 @@ def test_a_probe_keeps_messages_whole_that_came_in_fragments(program, tmp_path):
     assert [one.payload for one in found.messages] == [b"hello there"] * 2
 
 
+def test_a_message_stands_before_the_answer_to_it(program, tmp_path):
+    async def asks(peer):
+        await peer.upgrade()
+        await peer.send_frame(frames.TEXT, b"ping?")
+        async for message in peer.messages():
+            await peer.reply(message)
+
+    path = tmp_path / "session.jsonl"
+    with FaultyServer(asks) as server:
+        program(server.url, "--probe", "--auto-reply", "contains:ping?=>pong!", "-m", "hello", "-o", path)
+    (found,) = read_session_lines(path.read_bytes())
+    contents = [one.payload for one in found.messages]
+    assert contents.index(b"ping?") < contents.index(b"pong!")
+    assert [one.at_ns for one in found.messages] == sorted(one.at_ns for one in found.messages)
+
+
 def test_a_probe_keeps_both_sessions_of_a_fan_out(program, echo_url, tmp_path):
     path = tmp_path / "sessions.jsonl"
     words = ("--subscribers", "2", "--rate", "1", "--probe", "-o", path, "--match", "json:id")
@@ -162,3 +178,65 @@ def test_a_file_that_a_probe_cannot_write_is_exit_code_74(program, tmp_path):
         done = program(server.url, "--probe", "-q", "-o", tmp_path / "nowhere" / "x.jsonl")
     assert done.returncode == ExitCode.OUTPUT_FAILED
     assert "--output: cannot write" in done.stderr
+
+
+# --- round trip ------------------------------------------------------------------------------------------------------
+
+SCENARIO = """
+url = "URL?chat&ack=1&duplicate=100%&token=s3cr3ttoken99"
+duration = "1s"
+
+[role.writer]
+
+[[role.writer.open]]
+send = '{"op": "join", "room": "a"}'
+await = "json:op=joined"
+
+[[role.writer.steps]]
+wait = "50ms"
+send = '{"op": "say", "room": "a", "id": {seq}, "text": "hi"}'
+await = ["json:op=ack", "json:id={seq}"]
+
+[[role.writer.steps]]
+send = '{"op": "say", "room": "a", "id": {seq}, "text": "ho"}'
+await = ["json:op=ack", "json:id={seq}"]
+
+[[role.writer.leave]]
+send = '{"op": "leave", "room": "a"}'
+await = "json:op=left"
+"""
+"""A conversation with the built-in server, which sends each delivery twice."""
+
+
+def without_numbers(path):
+    """Returns the conversation of a session file: directions and contents, ids as places in the order of their use."""
+    (found,) = read_session_lines(path.read_bytes())
+    numbers = {}
+    said = []
+    for message in found.messages:
+        content = json.loads(message.payload)
+        if "id" in content:
+            content["id"] = numbers.setdefault(content["id"], len(numbers))
+        said.append((message.direction, content))
+    return said
+
+
+def test_a_capture_that_is_imported_and_run_again_is_the_same_conversation(program, echo_url, tmp_path, monkeypatch):
+    first, plan, second = (tmp_path / name for name in ("first.jsonl", "plan.toml", "second.jsonl"))
+    written = tmp_path / "scenario.toml"
+    written.write_text(SCENARIO.replace("URL", echo_url))
+    assert program("--plan", written, "--probe", "-o", first).returncode == 0
+    plan.write_text(program("import", first).stdout)
+    assert "s3cr3ttoken99" not in first.read_text() + plan.read_text()
+    monkeypatch.setenv("TOKEN", "s3cr3ttoken99")
+    assert program("--plan", plan, "--probe", "-o", second).returncode == 0
+    conversation = without_numbers(first)
+    assert [content["op"] for direction, content in conversation if direction == "sent"] == [
+        "join", "say", "say", "leave",
+    ]  # fmt: skip
+    assert len(conversation) == 12
+    assert without_numbers(second) == conversation
+    # A load of such sessions: each message has its answer, and nothing comes that no step or reaction takes.
+    counts = json.loads(program("--plan", plan, "-d", "300ms", "--json").stdout)["messages"]
+    assert counts["sent"] >= 1
+    assert (counts["answered"], counts["pushed"]) == (counts["sent"], 0)

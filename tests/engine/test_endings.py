@@ -737,7 +737,6 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
 # --- sessions that come back, or try to --------------------------------------------------------------------------
 
 
-@pytest.mark.alone
 @both_loads
 @pytest.mark.parametrize(
     ("then", "key"),
@@ -757,7 +756,6 @@ def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key,
     assert connections.close_reasons == {"1012 deploying": 1}
 
 
-@pytest.mark.alone
 @both_loads
 def test_a_session_that_ends_before_the_load_begins_comes_back(load):
     with FaultyServer(at_once(close(frames.close_payload(1012))), behaviors.echoes) as server:

@@ -8,10 +8,11 @@ import msgspec
 
 from ws_load_test import make_plan
 from ws_load_test.common.sharding import Shard
+from ws_load_test.fleet.exit_reason import exit_reason
 from ws_load_test.testing import FaultyServer, behaviors
-from ws_load_test.worker.ipc import Assignment, Command
+from ws_load_test.worker.ipc import LEASE_EXPIRED, Assignment, Command
 
-LEASE_NS = 1_000_000_000
+LEASE_NS = 500_000_000
 
 
 def start(url, lease_ns=LEASE_NS, interval_ns=10**8):
@@ -40,14 +41,14 @@ def test_any_line_renews_it_and_silence_ends_the_worker_with_its_load():
             server.wait_for(lambda seen: seen.open == 2)
             say(worker, Command("start", time.monotonic_ns()))
             for _ in range(5):
-                time.sleep(0.3)
+                time.sleep(0.15)
                 say(worker, Command("renew"))
             server.wait_for(lambda seen: seen.replies > 10)
-            assert worker.poll() is None, "1.5 s after a lease of 1 s began"
+            assert worker.poll() is None, "750 ms after a lease of 500 ms began"
             at_s = time.monotonic()
             server.wait_for(lambda seen: seen.open == 0, 3)
-            assert worker.wait(1) == 0
-            assert 0.8 < time.monotonic() - at_s < 2
+            assert exit_reason(worker.wait(1), []).startswith("its lease ran out")
+            assert 0.4 < time.monotonic() - at_s < 1.5
         finally:
             end(worker)
 
@@ -59,6 +60,6 @@ def test_a_worker_whose_pipe_is_full_ends_all_the_same():
         try:
             server.wait_for(lambda seen: seen.open == 2)
             say(worker, Command("start", time.monotonic_ns()))
-            assert worker.wait(5) == 0
+            assert worker.wait(5) == LEASE_EXPIRED
         finally:
             end(worker)

@@ -9,6 +9,7 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.api import run
+from ws_load_test.engine.registry import why_missing
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
@@ -66,15 +67,22 @@ class Difficult:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("load", [{"rate": 400}, {"in_flight": 4}], ids=["open loop", "closed loop"])
-def test_by_id_every_count_and_time_is_right(load):
-    difficult = Difficult(loses=0.01, repeats=0.02, strange=0.01)
+@pytest.mark.parametrize(
+    ("engine", "load"),
+    [("portable", {"rate": 400}), ("native", {"rate": 400}), ("native", {"in_flight": 4})],
+    ids=["portable, open loop", "native, open loop", "native, closed loop"],
+)
+def test_by_id_every_count_and_time_is_right(engine, load):
+    if why_missing(engine):
+        pytest.skip(why_missing(engine))
+    difficult = Difficult(loses=0.03, repeats=0.03, strange=0.03)
     with FaultyServer(difficult) as server:
         plan = make_plan(
             server.url,
             connections=4,
-            duration="2s",
+            duration="1400ms",
             timeout="500ms",
+            engine=engine,
             message='{"id": {seq}}',
             match="json:id",
             skip_first=1,

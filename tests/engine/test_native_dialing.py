@@ -254,6 +254,38 @@ def test_the_next_address_is_tried_alike():
         assert "127.0.0.8" in portable["examples"]["connect-refused"]
 
 
+def test_many_dials_at_once_try_the_next_address():
+    """Those that fail together go on together, in places that others have just left."""
+    with FaultyServer(behaviors.echoes) as server, FaultyServer(behaviors.leaves_at_once, host="127.0.0.9") as other:
+        resolve = f"several.example:{server.port}:127.0.0.8,127.0.0.1"
+        urls = [f"ws://several.example:{server.port}/", f"ws://127.0.0.9:{other.port}/"]
+        portable, native = both(urls, resolve=resolve, dials=100)
+    for counted in (portable, native):
+        # How many dials begin with an address that is known to fail, or before one has opened, is a matter of moments.
+        assert sum(counted.pop("failed_addresses").values()) > 0
+        assert counted.pop("examples").keys() == {"upgrade-invalid"}
+    assert native == portable
+    assert (native["opened"], native["failed"]) == (50, 50)
+
+
+def test_an_error_while_a_session_is_taken_over_is_that_of_the_opening():
+    async def main(url):
+        engine = ENGINES["native"]()(make_plan(url, workers=1, connections=2, rate=1), Shard(0, 1))
+        engine._pool.new_connection = broken
+        with pytest.raises(ExceptionGroup) as caught:
+            await engine.open()
+        assert caught.group_contains(LookupError, match="broken")
+        with pytest.raises(LookupError, match="broken"):
+            await engine._pool.opener.dial(1)
+        await engine.close()
+
+    def broken(number):
+        raise LookupError("broken")
+
+    with FaultyServer(behaviors.echoes) as server:
+        run(main(server.url))
+
+
 def test_another_address_is_tried_beside_one_that_does_not_answer():
     with FaultyServer(behaviors.echoes) as server, socket.socket() as full, contextlib.ExitStack() as fillers:
         full.bind(("127.0.0.3", server.port))

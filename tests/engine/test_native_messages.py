@@ -118,7 +118,7 @@ def test_what_is_no_json_or_nearly_none_is_read_as_python_reads_it(pieces, path)
     check(path, b"".join(pieces))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES, st.data())
 def test_a_message_with_a_damaged_byte_is_read_as_python_reads_it(value, data):
     payload = bytearray(json.dumps({"data": value, "id": "7"}).encode())

@@ -296,7 +296,7 @@ async def difficult(peer):
             await peer.send_frame(frames.TEXT, b'{"id": "nobody knows"}')
         if number % 10 == 3:
             reply = b'{"id": %d, "ok": 1.5}' % number
-        if number % 10 == 4:
+        if number % 10 == 4 and number < 100:
             held.append(reply)
             continue
         if number in {6, 16}:
@@ -308,7 +308,7 @@ async def difficult(peer):
             for one in (*held, reply):
                 await peer.send_frame(frames.TEXT, one)
             held.clear()
-        if number == 90:
+        if number == 100:
             for one in (*late, *late):
                 await peer.send_frame(frames.TEXT, one)
 
@@ -318,22 +318,22 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike():
     portable, native = both(
         difficult,
         connections=1,
-        timeout="120ms",
+        timeout="300ms",
         message='{"id": {seq}}',
         match="json:id",
         expect=["json:ok=true", "contains:ok"],
         ignore="json:event",
-        rate=200,
-        duration="600ms",
+        rate=150,
+        duration="700ms",
     )
     # What is sent at the very end may be answered a moment later.
-    assert portable.pop("answered_in_window") >= 110 <= native.pop("answered_in_window")
+    assert 0 < portable.pop("answered_in_window") <= 103 >= native.pop("answered_in_window") > 0
     assert native == portable
     assert portable["late_replies"] == 2
-    assert portable["duplicate_replies"] == 12 + 2
-    assert portable["unknown_id"] == 12
+    assert portable["duplicate_replies"] == 10 + 2
+    assert portable["unknown_id"] == 11
     assert portable["out_of_order"] > 0
-    assert portable["faults"] == {"check-failed": 12, "reply-timeout": 2}
+    assert portable["faults"] == {"check-failed": 11, "reply-timeout": 2}
 
 
 @pytest.mark.parametrize(
@@ -342,14 +342,14 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike():
         {"match": "echo"},
         {"match": "echo", "message": "{seq} {random:200}"},
         {"ping": True},
-        {"ping": True, "message": "{seq}"},
+        {"ping": True, "message": "{random:9}"},
         {"match": "regex:number (\\d+)", "message": "number {seq}", "expect": "regex:^number"},
         {"expect": ["contains:NO", "json:a"], "ignore": "json:event"},
         {"message": "to {connection}: {seq}"},
     ],
     ids=["echo", "echo, all different", "ping", "pings, all different", "regex", "checks in order", "fields in order"],
 )
-@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("load", ["deep", "open"])
 def test_every_rule_counts_alike(load, options):
     """The server echoes, says something of its own now and then, and answers a ping twice."""
 
@@ -581,3 +581,26 @@ def test_a_schedule_goes_on_without_sessions():
     with unused_port() as port:
         plan = make_plan(f"ws://127.0.0.1:{port}/", workers=1, connections=1, rate=100, duration="60s", reconnect="1h")
         assert run(dropped_meanwhile(ENGINES["native"](), plan)) >= 5
+
+
+@pytest.mark.parametrize("options", [{}, {"match": "json:id", "message": '{"id": {seq}}'}], ids=["order", "json"])
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_greetings_answer_nothing_in_either(load, options):
+    """One comes at once, one with the first reply, behind it where replies have ids, and one never."""
+
+    async def greets(peer):
+        await peer.upgrade()
+        await peer.send_frame(frames.TEXT, b'{"hello": 1}')
+        async for message in peer.messages():
+            greeting = frames.encode_frame(frames.TEXT, b'{"hello": 2}')
+            reply = frames.encode_frame(frames.TEXT, message.payload)
+            if peer.seen.messages == 1:
+                await peer.send_raw(reply + greeting if "match" in options else greeting + reply)
+            else:
+                await peer.send_raw(reply)
+            peer.replied()
+
+    skip = 3 if "match" in options else 2
+    portable, native = both(greets, connections=1, messages=8, skip_first=skip, **options, **LOADS[load])
+    assert native == portable
+    assert (portable["greetings"], portable["answered"]) == (2, 8)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.fan_out.in_process import InProcessFleet
 from ws_load_test.fleet.published import SLOWEST, FollowedPublishes, PublishedCounts
-from ws_load_test.metrics.fan_out_report import FollowedPublish, SlowSubscriber
+from ws_load_test.metrics.fan_out_report import NOT_KNOWN, FollowedPublish, SlowSubscriber
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.fan_out import FanOut
 from ws_load_test.plan.options.read_plan import read_plan
@@ -83,7 +83,7 @@ def part(publisher, number, times, members, *, due=1000, missing=0):
     """Returns a worker's part: instants at which it came to so many of its members."""
     first, last = (min(times), max(times)) if times else (0, 0)
     return FollowedPublish(
-        publisher, number, due if times else 0, first, last, len(times) + missing, len(times), members
+        publisher, number, due if times else NOT_KNOWN, first, last, len(times) + missing, len(times), members
     )
 
 
@@ -117,6 +117,13 @@ def test_first_and_last_are_those_over_all_workers(seed, workers, subscribers, r
     assert tally.spread_ns.sum == sum(lasts) - sum(firsts)
     followed.count_into(tally, final=True)
     assert tally.publishes_followed == expected, "each is counted once"
+
+
+def test_a_publish_that_was_due_when_the_load_began_has_its_times():
+    followed, tally = FollowedPublishes(FanOut(1, 4), S), Tally()
+    followed.add([FollowedPublish(0, 0, NOT_KNOWN, 0, 0, 2, 0, 2), FollowedPublish(0, 0, 0, 5, 9, 2, 2, 2)])
+    followed.count_into(tally)
+    assert (tally.publishes_followed, tally.first_time_ns.max, tally.last_time_ns.max) == (1, 5, 9)
 
 
 def test_a_publish_that_no_subscriber_had_to_get_is_not_followed():

@@ -1,5 +1,6 @@
 """Each thing that is read out of a capture: awaits, captures, counters, times, loops, reactions, timers, waits."""
 
+import json
 import re
 import tomllib
 
@@ -8,6 +9,7 @@ import pytest
 from factories.captures import STARTED_MS, capture
 from factories.captures_of_protocols import PROTOCOLS
 from ws_load_test.importing.import_capture import import_capture
+from ws_load_test.plan.correlation import regex_extractor
 
 UUID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 OTHER_UUID = "6fa459ea-ee8a-4ca4-894e-db77e160355e"
@@ -149,6 +151,17 @@ def test_a_part_of_a_longer_text_is_captured():
     assert '"/user/{my.sid}/queue"' in role["steps"][0]["send"]
 
 
+def test_a_value_of_json_in_a_string_is_captured_and_used():
+    hello = {"op": "hello", "data": json.dumps({"socket_id": "12345.67890"})}
+    auth = {"op": "auth", "data": json.dumps({"socket_id": "12345.67890", "n": 1})}
+    role = role_of(("<", 0.1, hello), (">", 1, auth))
+    assert (
+        regex_extractor(role["open"][0]["capture"]["socket_id"].partition(":")[2])(json.dumps(hello).encode())
+        == b"12345.67890"
+    )
+    assert json.loads(json.loads(role["steps"][0]["send"])["data"]) == {"socket_id": "{my.socket_id}", "n": 1}
+
+
 def test_a_value_that_changes_in_each_iteration_is_captured_in_each():
     def move(turn):
         return (
@@ -224,6 +237,13 @@ def test_a_uuid_that_is_sent_twice_and_never_comes_back_stays():
 def test_times_near_the_clock_of_the_capture_become_now(skew_ms, is_time):
     (step,) = role_of((">", 1, {"op": "ping-me", "at": STARTED_MS + 1000 + skew_ms}))["steps"]
     assert ("{now_ms}" in step["send"]) is is_time
+
+
+def test_times_in_seconds_and_as_text_become_now():
+    second = STARTED_MS // 1000 + 1
+    said = {"op": "say", "s": second, "iso": "2026-09-21T14:13:21.000Z", "old": "2020-01-01T00:00:00.000Z"}
+    (step,) = role_of((">", 1, said))["steps"]
+    assert step["send"] == '{"op": "say", "s": {now_s}, "iso": "{now_iso}", "old": "2020-01-01T00:00:00.000Z"}'
 
 
 def test_text_that_looks_like_a_field_is_sent_as_it_is():
@@ -314,6 +334,12 @@ def test_heartbeats_at_even_intervals_become_a_timer():
     (timer,) = role["timer"]
     assert (timer["every"], timer["name"], timer["await"]) == ("15s", "heartbeat", "json:op=heartbeat_ack")
     assert [one["name"] for one in role["steps"]] == ["ask"]
+
+
+def test_the_answer_to_a_heartbeat_may_be_one_itself():
+    beat = (">", 14.9, {"op": "ping"}), ("<", 0.1, {"op": "pong"})
+    (timer,) = role_of(*ask(1, 0.1), *beat, *beat, ("<", 0.1, {"op": "news"}))["timer"]
+    assert timer["await"] == "json:op=pong"
 
 
 def test_a_heartbeat_that_is_not_even_is_a_step():

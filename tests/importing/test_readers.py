@@ -45,6 +45,13 @@ def test_instants_of_another_clock_count_from_the_first():
     assert found.started_ns == STARTED_S * 10**9
 
 
+def test_a_message_never_comes_before_the_one_above_it():
+    entry = har_entry(*TALK)
+    entry["_webSocketMessages"][1]["time"] -= 5
+    (found,) = read_har(har(entry))
+    assert [round(one.at_ns / 1e7) for one in found.messages] == [50, 50, 175]
+
+
 def test_control_frames_and_other_entries_are_left_out():
     entry = har_entry(*TALK)
     entry["_webSocketMessages"] += [{"type": "receive", "time": 1, "opcode": 9, "data": ""}, {"type": "error"}]

@@ -69,9 +69,13 @@ def in_bytes(secret):
     return [(">", 0.1, b"\x00\xff\x01" + secret.encode() + b"\x02")], head
 
 
+def in_a_key(secret):
+    return [("<", 0.1, {"token": secret}), ("<", 0.1, {secret: {}}), (">", 0.1, {"op": "take", secret: 1})], {}
+
+
 PLACES = [
     in_url, in_header, in_cookie, in_sent, in_sent_deep, in_json_in_a_string, behind_a_prefix, in_received_alone,
-    in_received_and_sent, in_received_type, in_many_messages, in_bytes,
+    in_received_and_sent, in_received_type, in_many_messages, in_bytes, in_a_key,
 ]  # fmt: skip
 
 
@@ -102,6 +106,21 @@ def test_the_file_names_the_variables_and_where_their_values_are():
     assert plan["header"] == ["Authorization: Bearer {env.TOKEN}", "Cookie: {env.COOKIE}"]
     assert '"password": "{env.PASSWORD}"' in plan["role"]["user"]["steps"][0]["send"]
     assert '#   ACCESS_TOKEN: "access_token" of the URL\n' in imported.text
+
+
+def test_of_json_in_a_string_the_secret_alone_is_replaced():
+    told = capture((">", 0.1, {"op": "login", "data": json.dumps({"user": "me", "accessToken": "abc123def456"})}))
+    (step,) = tomllib.loads(import_capture(told).text)["role"]["user"]["steps"]
+    data = json.loads(json.loads(step["send"])["data"])
+    assert data == {"user": "me", "accessToken": "{env.ACCESS_TOKEN}"}
+
+
+def test_a_secret_with_escapes_is_written_as_json():
+    told = capture((">", 0.1, {"op": "login", "password": 'abc"def\\123', "n": 1}))
+    imported = import_capture(told)
+    (step,) = tomllib.loads(imported.text)["role"]["user"]["steps"]
+    assert step["send"] == '{"op": "login", "password": {env.PASSWORD:json}, "n": 1}'
+    assert imported.variables == ["PASSWORD"]
 
 
 def test_one_secret_has_one_variable_wherever_it_stands():

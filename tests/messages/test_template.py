@@ -5,6 +5,7 @@ import random
 import re
 import time
 import uuid
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,13 @@ def test_json_needs_no_escaping():
     assert json.loads(rendered(text)) == {"id": 7, "nested": {"on": 3, "none": {}, "list": [{}]}}
     assert not Template(text).suspicious
     assert rendered("{{seq}} { seq } {'a': 1} %s {}") == "{7} { seq } {'a': 1} %s {}"
+
+
+def test_times_of_the_wall_clock_agree():
+    ms, seconds, iso = rendered("{now_ms}|{now_s}|{now_iso}").split("|")
+    assert abs(int(seconds) - int(ms) / 1000) < 2
+    assert abs(datetime.fromisoformat(iso).timestamp() - int(ms) / 1000) < 2
+    assert len(seconds + iso) == Template("{now_s}{now_iso}").max_bytes
 
 
 def test_fields_become_what_they_promise():

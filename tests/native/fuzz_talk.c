@@ -182,6 +182,7 @@ static void check_ids(uint64_t *answered) {
     for (int i = 0; i < SESSIONS; i++) ws_session_ids_init(&sessions[i]);
     uint32_t count = 0, in_flight = 0;
     uint8_t id[64];
+    uint32_t greetings = 0;
     for (uint32_t turn = 0; turn < LISTED; turn++) {
         uint32_t session = draw(SESSIONS), which = draw(IDS), size = id_text(which, id), found = LISTED;
         ws_match match;
@@ -195,7 +196,7 @@ static void check_ids(uint64_t *answered) {
             if (size == WS_NO_ID) break;
             for (uint32_t i = 0; i < count && found == LISTED; i++)
                 if (list[i].in_flight && list[i].session == session && list[i].id == which) found = i;
-            int is = ws_judge(&rules, &sessions[session], session, session, 0, id, size, &match);
+            int is = ws_judge(&rules, &sessions[session], session, session, 0, id, size, &greetings, &match);
             if ((is == WS_REPLY) != (found != LISTED)) fail("answered what is not in flight, or did not answer what is");
             if (is != WS_REPLY) break;
             if (match.sent != list[found].sent) fail("answered another message than the oldest");

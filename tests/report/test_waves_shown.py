@@ -11,8 +11,10 @@ from factories.results import MILLI, SECOND, answers, recording, text_of
 from factories.results import results as results_of
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.analysis.thresholds import RequestedCondition
+from ws_load_test.analysis.wave_types import NodesSummary, NodeSummary
 from ws_load_test.metrics.recording import CommandRun, Interval
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.report.content import nodes
 from ws_load_test.report.content.waves import MOST_WAVES
 from ws_load_test.report.html.run import page
 from ws_load_test.report.terminal.brief import brief_lines
@@ -123,8 +125,8 @@ def test_a_run_without_any_shows_none():
 def test_commands_are_shown_and_a_failed_one_is_a_finding():
     made = results_of(a_run(a_wave(4), commands=[RESTART, BROKEN]))
     words = words_of(made)
-    assert "ran ./restart.sh b at 4 s, ended with exit status 0 after 250 ms" in words
-    assert "./drain.sh b at 5 s, ended with exit status 3 after 1 s" in words
+    assert "ran ./restart.sh b at 4 s, 3 s into the load, ended with exit status 0 after 250 ms" in words
+    assert "./drain.sh b at 5 s, 4 s into the load, ended with exit status 3 after 1 s" in words
     assert [one for one in made.summary.warnings if "command" in one] == [
         'the command "./drain.sh b" ended with exit status 3: no such node'
     ]
@@ -224,3 +226,16 @@ def test_what_has_no_value_has_failed(run, condition, value, why):
     assert check.value == value
     assert check.passed == (value is not None)
     assert why is None or why in check.why
+
+
+def test_nodes_that_show_under_load_only_are_not_zero_at_the_start():
+    def node(name, at_start):
+        ends = {"sessions_at_end": 3, "opened": 3, "answered": 9, "unanswered": 0}
+        return NodeSummary(name=name, sessions_at_start=at_start, **ends, response_p50_ns=None, response_p99_ns=None)
+
+    late = NodesSummary(skew_at_start=None, skew=1.0, unnamed=0, rows=[node("a", 0), node("b", 0)])
+    assert [row[1] for row in nodes.rows(late)] == ["–", "–"]
+    assert nodes.skew_words(late).endswith("no session had shown its node when the load began")
+    known = NodesSummary(skew_at_start=2.0, skew=1.0, unnamed=0, rows=[node("a", 3), node("b", 0)])
+    assert [row[1] for row in nodes.rows(known)] == ["3", "0"]
+    assert nodes.skew_words(known) == "skew 2.00 at the start and 1.00 at the end; 1 is even"

@@ -309,6 +309,12 @@ def lost_workers(recording: Recording) -> tuple[LostWorker, ...]:
     return tuple(lost for interval in recording.intervals for lost in interval.lost_workers or ())
 
 
+def load_start_ns(recording: Recording) -> int | None:
+    """Returns the start of the load, warm-up included, from the start of the run; None where it did not begin."""
+    under_load = (interval.from_ns for interval in recording.intervals if interval.phase in ("warmup", "measured"))
+    return min(under_load, default=None)
+
+
 def commands_of(recording: Recording) -> tuple[CommandRun, ...]:
     """Returns the commands that a run carried out, as far as they are known, in the order of their number."""
     if recording.trailer is not None:

@@ -46,6 +46,7 @@ class DeliveryCounts(msgspec.Struct, frozen=True, kw_only=True):
     replayed: Annotated[int, Meta(description="Deliveries of what was published before the subscriber came.")]
     to_publisher: Annotated[int, Meta(description="Deliveries to publishers that need not come, and may.")]
     negative: Annotated[int, Meta(description="Deliveries before they were due, by clocks of different machines.")]
+    before_sent: Annotated[int, Meta(description="Deliveries before they were sent, by these clocks.")]
 
 
 class Gaps(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +149,7 @@ def fan_out_summary(
             replayed=tally.deliveries_replayed,
             to_publisher=tally.deliveries_to_publisher,
             negative=tally.deliveries_negative,
+            before_sent=tally.deliveries_before_sent,
         ),
         reach=tally.deliveries / tally.deliveries_expected if tally.deliveries_expected else None,
         gaps=Gaps(

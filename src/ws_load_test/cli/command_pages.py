@@ -5,86 +5,11 @@
 
 from __future__ import annotations
 
-import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ws_load_test.messages.fields import FIELD_KINDS
-from ws_load_test.plan import values as option_values
-from ws_load_test.plan.options.catalog import BY_NAME, EXPORTS, RUN_OPTIONS, names_in, owned_by
-from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Options under a heading; without a heading they follow the introduction."""
-
-    heading: str
-    options: tuple[OptionSpec, ...]
-    note: str = ""
-    """Remark on all of the options, as it stands on the page."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandPage:
-    """Help of one command."""
-
-    command: str
-    """Word on the command line; empty for a run."""
-    title: str
-    usage: tuple[str, ...]
-    introduction: str
-    sections: tuple[Section, ...]
-    remarks: str = ""
-    """Text after the options."""
-    examples: str = ""
-    exit_codes: str = ""
-
-
-def _option(name: str, **changes: str) -> OptionSpec:
-    """Returns an option with other words for a command in which it means something special."""
-    row = BY_NAME[name]
-    return replace(
-        row,
-        help=changes.get("help", row.help),
-        default=changes.get("default", row.default),
-        metavar=changes.get("metavar", row.metavar),
-    )
-
-
-def _own(name: str, metavar: str, help: str, default: str = "") -> OptionSpec:  # noqa: A002 - the field of that name
-    """Returns an option of one command alone, whose value its code checks."""
-    return OptionSpec(
-        name=name,
-        metavar=metavar,
-        help=help,
-        group=Group.PLAN,
-        parse=option_values.unchecked,
-        owner=Owner.OUTPUT,
-        default=default,
-    )
-
-
-_FIELD_EXAMPLES = textwrap.fill(
-    "  ".join(kind.example for kind in FIELD_KINDS), 72, initial_indent="      ", subsequent_indent="      "
-)
-MESSAGE_NOTE = f"""\
-  Fields in braces are filled in anew for each message; all other braces stay
-  as they are:
-{_FIELD_EXAMPLES}
-  In URL, --header, --cookie, --user, --bearer and --subprotocol they are
-  filled in for each connection."""
-CHECK_NOTE = """\
-  A CHECK is contains:TEXT, regex:PATTERN, json:PATH=VALUE, or json:PATH (it is
-  there). A PATH is made of names and places: id, data.items[0].id.
-  msgpack:PATH and protobuf:1.3 (field numbers) look into binary messages."""
-CONDITION_NOTE = """\
-  A CONDITION compares a metric with a limit: "p99 > 50ms", "connect.p95 > 1s",
-  "errors > 0.1%", "unanswered > 0", "faults.reset > 0", "rate < 9500";
-  "any p99 > 80ms" is checked on each second by itself. An OBJECTIVE is the
-  contrary: "p99 < 50ms".
-  `ws-load-test help conditions` lists every metric."""
-_NOTES = {Group.MESSAGE: MESSAGE_NOTE, Group.REPLIES: CHECK_NOTE, Group.VERDICT: CONDITION_NOTE}
-_RUN_GROUPS = tuple(group for group in Group if any(option.group is group for option in RUN_OPTIONS))
+from ws_load_test.cli.experiment_pages import AB, CAPACITY, COMPARE
+from ws_load_test.cli.page_parts import NOTES, RUN_GROUPS, CommandPage, Section, own_option, with_words
+from ws_load_test.plan.options.catalog import BY_NAME, EXPORTS, names_in
 
 MAIN = CommandPage(
     command="",
@@ -107,8 +32,8 @@ MAIN = CommandPage(
 Opens many connections and sends messages, either as fast as replies come (closed loop) or on a
 schedule (open loop), and prints how long the replies took, from High Dynamic Range histograms over all connections.""",
     sections=tuple(
-        Section(group.value, tuple(BY_NAME[name] for name in names_in(group)), _NOTES.get(group, ""))
-        for group in _RUN_GROUPS
+        Section(group.value, tuple(BY_NAME[name] for name in names_in(group)), NOTES.get(group, ""))
+        for group in RUN_GROUPS
     ),
     examples="""\
   One connection, ten seconds of PING:
@@ -159,25 +84,25 @@ ECHO = CommandPage(
         Section(
             "",
             (
-                _own("host", "ADDRESS", "address to listen on", "127.0.0.1"),
-                _own("port", "PORT", "port to listen on, 0 for any that is free", "3001"),
-                _own("tls", "", "serve wss:// with a self-signed certificate, made at the start"),
-                _own("write_ca", "FILE", "write that certificate to FILE, for --cacert of a client"),
-                _own(
+                own_option("host", "ADDRESS", "address to listen on", "127.0.0.1"),
+                own_option("port", "PORT", "port to listen on, 0 for any that is free", "3001"),
+                own_option("tls", "", "serve wss:// with a self-signed certificate, made at the start"),
+                own_option("write_ca", "FILE", "write that certificate to FILE, for --cacert of a client"),
+                own_option(
                     "processes",
                     "N",
                     "share the port among N processes: more cores, and each has a limit on open files of its own, so"
                     " that N processes hold N times as many connections",
                     "1",
                 ),
-                _own(
+                own_option(
                     "close_code",
                     "CODE",
                     "close code of its sessions when it is stopped; 1006 sends no close frame",
                     "1001, going away",
                 ),
-                _own("drain", "TIME", "spread these closes over a time", "0s"),
-                _own("node_name", "NAME", "name in the header X-Node, for ?node", "the port"),
+                own_option("drain", "TIME", "spread these closes over a time", "0s"),
+                own_option("node_name", "NAME", "name in the header X-Node, for ?node", "the port"),
             ),
         ),
     ),
@@ -242,16 +167,16 @@ CLUSTER = CommandPage(
         Section(
             "",
             (
-                _own("ssh", "HOST,HOST...", "machines to start it on; the first has the scheduler as well"),
-                _own(
+                own_option("ssh", "HOST,HOST...", "machines to start it on; the first has the scheduler as well"),
+                own_option(
                     "remote_python",
                     "PATH",
                     "the Python there that has ws-load-test[cluster]",
                     "the path of the one that runs this",
                 ),
-                _own("ssh_config", "FILE", "file with users, ports and keys of SSH", "~/.ssh/config"),
-                _own("port", "PORT", "port of the scheduler", "8786"),
-                _own("idle_timeout", "TIME", "end the cluster after this time without a run", "1 h"),
+                own_option("ssh_config", "FILE", "file with users, ports and keys of SSH", "~/.ssh/config"),
+                own_option("port", "PORT", "port of the scheduler", "8786"),
+                own_option("idle_timeout", "TIME", "end the cluster after this time without a run", "1 h"),
             ),
         ),
     ),
@@ -271,11 +196,11 @@ REPORT = CommandPage(
         Section(
             "",
             (
-                _option("summary"),
-                _option("json"),
-                _option("fail_if_saturated"),
-                _option("fail_if", help="check this instead of the conditions that were recorded"),
-                _option("slo", help="the same with what must hold"),
+                with_words("summary"),
+                with_words("json"),
+                with_words("fail_if_saturated"),
+                with_words("fail_if", help="check this instead of the conditions that were recorded"),
+                with_words("slo", help="the same with what must hold"),
                 *(BY_NAME[name] for name in EXPORTS),
             ),
         ),
@@ -287,168 +212,6 @@ A recording of a run that was killed can be read as far as it goes.""",
   ws-load-test report run.jsonl
   ws-load-test report machine-a.jsonl machine-b.jsonl --json
   ws-load-test report run.jsonl --fail-if "p99 > 50ms" --fail-if "errors > 0.1%\"""",
-)
-
-_SHORT_REPORT = "write a short report; $GITHUB_STEP_SUMMARY is appended to; - is standard output"
-_COMPARE_JSON = "print the comparison as JSON instead of the report"
-_COMPARE_MARKDOWN = "write it as Markdown; $GITHUB_STEP_SUMMARY is appended to; - is standard output"
-_COMPARE_HTML = "write a page with the percentiles of all sides over each other"
-COMPARE = CommandPage(
-    command="compare",
-    title="what is better or worse in other recordings, as far as the data show",
-    usage=("ws-load-test compare BASE NEW... [options]",),
-    introduction="""\
-BASE and each NEW are a recording, or a directory of recordings (*.jsonl) that are repeats of the same test.
-Each NEW is compared with BASE: percentiles and mean of the response times, throughput, errors, and with
-repeats the connect times. A difference is called better or worse only beyond chance; "no difference" means that
-the data cannot tell one.""",
-    sections=(
-        Section(
-            "",
-            (
-                *owned_by(Owner.COMPARISON),
-                _option("json", help=_COMPARE_JSON),
-                _option("markdown", help=_COMPARE_MARKDOWN),
-                _option("html", help=_COMPARE_HTML),
-            ),
-        ),
-    ),
-    remarks="""\
-Two runs vary from second to second, and from one to the next by what else the machine does. Single recordings
-show only the first, and each needs 5 seconds at least. 4 or more repeats of each side show both; `ws-load-test ab`
-takes the machine out of it altogether. docs/compare.md explains what is computed.""",
-    examples="""\
-  ws-load-test compare monday.jsonl tuesday.jsonl
-  ws-load-test compare base/ new/ --fail-on-regression 5%
-  ws-load-test compare base.jsonl one.jsonl other.jsonl --html compared.html""",
-    exit_codes="""\
-  0 compared, whatever the result
-  1 a regression, or nothing to conclude from, with --fail-on-regression
-  2 wrong usage, or no recording
-  3 a side measured nothing
-  70 a bug of ours
-  74 a file could not be written""",
-)
-
-AB = CommandPage(
-    command="ab",
-    title="measure two targets in turn, and compare them",
-    usage=("ws-load-test ab URL_A URL_B [options]",),
-    introduction="""\
-Machines drift: two runs one after the other differ by that alone. So both targets are measured in short rounds, a
-pair of rounds at a time, in random order, and each round opens its connections anew. The result compares b with a as
-`ws-load-test compare` does, from pairs of rounds.""",
-    sections=(
-        Section(
-            "",
-            (
-                *owned_by(Owner.AB),
-                _option("warmup", help="how long the load runs in each round before anything counts", default="500ms"),
-                _option("seed", help="seed of the order and of --arrivals poisson; printed with the result"),
-                _option("confidence"),
-                _option("metric"),
-                _option(
-                    "fail_on_regression", help="fail (exit code 1) if b is worse in something by more than this: 5%"
-                ),
-                _option(
-                    "output",
-                    metavar="DIR",
-                    help="keep the recordings: DIR/a/01.jsonl, DIR/b/01.jsonl, ...; `compare DIR/a DIR/b` gives the"
-                    " same result again",
-                ),
-                _option("json", help=_COMPARE_JSON),
-                _option("markdown", help=_COMPARE_MARKDOWN),
-                _option("html", help=_COMPARE_HTML),
-                _option("quiet"),
-                _option("log_level"),
-                _option("plan", help="read options from a file; those about length and about one run are left out"),
-                _option("slo", help="fail (exit code 1) unless this holds for each target, over all of its rounds"),
-                _option("fail_if_saturated"),
-            ),
-        ),
-    ),
-    remarks="""\
-All other options of a run are those of both targets: -c, -r, -m, -H and so on. It takes 2 x N x (TIME + warm-up), and
-some tenths of a second for each round. Ctrl-C once ends the round, and the rounds so far are reported.""",
-    examples="""\
-  ws-load-test ab ws://localhost:3001 ws://localhost:3002 -c 10
-  ws-load-test ab wss://old.example wss://new.example -c 100 -r 2000 \\
-      --rounds 20 --round-duration 5s -o rounds
-  ws-load-test ab ws://localhost:3001 ws://localhost:3002 \\
-      --fail-on-regression 5% --markdown ab.md""",
-    exit_codes="""\
-  0 compared, whatever the result
-  1 a regression, or nothing to conclude from, with --fail-on-regression; or a
-    target misses a --slo
-  2 wrong usage or plan, or this machine could not go on; the rounds before that
-    are reported
-  3 one of them never measured anything, or times could not be judged
-  4 a worker was lost
-  5 generator-bound, with --fail-if-saturated
-  70 a bug of ours
-  74 a file could not be written
-  130 interrupted; the rounds so far are reported""",
-)
-
-CAPACITY = CommandPage(
-    command="capacity",
-    title="find the highest load that still meets objectives",
-    usage=('ws-load-test capacity URL --slo "OBJECTIVE" [options]',),
-    introduction="""\
-Runs one step of load after the other: twice as much until the objectives are missed, then halfway between, until
-the limit is known closely enough; then both ends are tried again, until each has had the same outcome twice.
-A step that misses while the generator itself is at its limit is never taken for the limit of the target.""",
-    sections=(
-        Section(
-            "Search",
-            (
-                _option(
-                    "slo",
-                    help='what must hold: "p99 < 50ms", "errors < 0.1%"; the target must keep up with the load as well',
-                    default='"errors < 0.1%"',
-                ),
-                *owned_by(Owner.CAPACITY),
-            ),
-        ),
-        Section(
-            "Results",
-            (
-                _option(
-                    "output",
-                    metavar="DIR",
-                    help="keep the recording of each step in this new folder, and the result in capacity.json",
-                ),
-                _option(
-                    "markdown", help="write a short report; $GITHUB_STEP_SUMMARY is appended to; - is standard output"
-                ),
-                _option("html", help="write a page with the chart and the table"),
-                _option("json", help="print the result as JSON"),
-                _option("quiet", help="print nothing"),
-                _option("log_level"),
-                _option("plan", help="read options from a file; those about load and length are left out"),
-            ),
-        ),
-    ),
-    remarks="""\
-Of the options of a run (ws-load-test --help) it takes those of target, TLS, message, replies, sessions (but
---disconnect) and limits, --warmup, --connect-rate, --ramp, --arrivals, --seed, --max-in-flight and --ping-interval.""",
-    examples="""\
-  ws-load-test capacity ws://localhost:3001 --slo "p99 < 50ms" \\
-      --slo "errors < 0.1%"
-  ws-load-test capacity "ws://localhost:3001/?limit=1000" \\
-      --slo "p99 < 50ms" --step-duration 2s --from 500
-  ws-load-test capacity wss://api.example --find connections \\
-      --rate-per-connection 0.5 --slo "p99 < 200ms" -o steps""",
-    exit_codes="""\
-  0 the limit was found, or everything up to --max met the objectives
-  1 not even --from met them; or the steps contradict each other, or leave open
-    whether --max does; or the target refuses new connections
-  2 wrong usage or plan, or this machine cannot carry the first step
-  3 the first step measured nothing, or times could not be judged
-  5 the generator was at its limit first
-  70 a bug of ours
-  74 a file could not be written
-  130 interrupted; the result so far is printed""",
 )
 
 IMPORT = CommandPage(
@@ -464,13 +227,13 @@ iterations. Secrets become {env.NAME}; their values are not in the file.""",
         Section(
             "",
             (
-                _own("socket", "N|TEXT", "take session N (from 1), or the one with TEXT in its URL"),
-                _own("speed", "N", "divide the waits between messages by N", "1"),
+                own_option("socket", "N|TEXT", "take session N (from 1), or the one with TEXT in its URL"),
+                own_option("speed", "N", "divide the waits between messages by N", "1"),
                 replace(
-                    _own("output", "DIR", "write DIR/scenario.toml, and each binary message in a file beside it"),
+                    own_option("output", "DIR", "write DIR/scenario.toml, and each binary message in a file beside it"),
                     short="o",
                 ),
-                _own("force", "", "overwrite these files if they are there already"),
+                own_option("force", "", "overwrite these files if they are there already"),
             ),
         ),
     ),

@@ -133,10 +133,10 @@ Message
       --fill NAME=TEXT        put TEXT into a place of the preset; repeatable
   Fields in braces are filled in anew for each message; all other braces stay
   as they are:
-      {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {random:8}
-      {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}  {room}  {marker}
-      {traceparent}  {env.NAME}  {env.NAME:json}  {my.NAME}
-      {my.NAME:json}
+      {seq}  {seq:8}  {connection}  {uuid}  {now_ms}  {now_s}  {now_iso}
+      {random:8}  {int:1..100}  {feed.COLUMN}  {feed.COLUMN:json}
+      {room}  {marker}  {traceparent}  {env.NAME}  {env.NAME:json}
+      {my.NAME}  {my.NAME:json}
   In URL, --header, --cookie, --user, --bearer and --subprotocol they are
   filled in for each connection.
 
@@ -983,6 +983,9 @@ Fields in braces are filled in for each message, all other braces stay:
   {uuid}                  random UUID (RFC 9562, version 4), different in every
                           run
   {now_ms}                wall clock: milliseconds since 1970
+  {now_s}                 wall clock: seconds since 1970
+  {now_iso}               wall clock in UTC, as ISO 8601 writes it:
+                          2026-11-28T09:30:00.123Z
   {random:8}              8 random ASCII letters and digits, the same in every
                           run with as many workers
   {int:1..100}            random integer from 1 to 100, all equally likely, the

@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from ws_load_test.cli.command_pages import COMMANDS, CommandPage, Section
+from ws_load_test.cli.command_pages import COMMANDS
 from ws_load_test.cli.help_topics import WIDTH, short_page, topics, wrapped
+from ws_load_test.cli.page_parts import CommandPage, Section
 from ws_load_test.common.version import PROGRAM
 from ws_load_test.plan.options.catalog import BY_NAME, RUN_OPTIONS
 from ws_load_test.plan.options.spec import OptionSpec, Owner

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.worker.ipc import LEASE_EXPIRED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,8 @@ def exit_reason(code: int, stderr_tail: Sequence[str]) -> str:
         except ValueError:
             name = f"signal {-code}"
         return f"its process was killed ({name})"
+    if code == LEASE_EXPIRED:
+        return "its lease ran out: no command reached it for too long, so it ended its load"
     if code == ExitCode.USAGE and stderr_tail:
         return f"its process ended with code {code}: {stderr_tail[-1]}"
     # Only the kind of an exception: its message may quote a secret.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ws_load_test.common.clock import NS_PER_S
+from ws_load_test.metrics.fan_out_report import NOT_KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +52,7 @@ class PublishedCounts:
 class _Parts:
     """Sum of the parts of one followed publish."""
 
-    due_ns: int = 0
+    due_ns: int = NOT_KNOWN
     first_ns: int = 0
     last_ns: int = 0
     expected: int = 0
@@ -76,7 +77,7 @@ class FollowedPublishes:
         for row in rows:
             key = row.publisher, row.number
             parts = self._parts[key]
-            parts.due_ns = parts.due_ns or row.due_ns
+            parts.due_ns = max(parts.due_ns, row.due_ns)
             if row.last_ns:
                 parts.first_ns = min(parts.first_ns or row.first_ns, row.first_ns)
                 parts.last_ns = max(parts.last_ns, row.last_ns)
@@ -110,7 +111,7 @@ class FollowedPublishes:
         counted, self._complete = [parts for parts in self._complete if parts.expected], []
         tally.publishes_followed += len(counted)
         tally.publishes_complete += sum(parts.delivered >= parts.expected for parts in counted)
-        came = [parts for parts in counted if parts.last_ns and parts.due_ns]
+        came = [parts for parts in counted if parts.last_ns and parts.due_ns != NOT_KNOWN]
         if not came:
             return
         due, first, last = (

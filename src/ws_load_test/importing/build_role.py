@@ -51,7 +51,7 @@ class RoleBuilder:
             events, [one for one in sent if one.index not in beats], self._own, self._taken
         )
         self._beating = [
-            pair_exchanges(events, group.sent, self._own, self._taken, streams=False) for group in self._heartbeats
+            pair_exchanges(events, group.sent, self._own, self._taken, heartbeats=True) for group in self._heartbeats
         ]
         self._captured.replies.update(one.reply.index for one in self._exchanges if one.reply is not None)
         # The answer to a heartbeat comes at any time, perhaps not before a step that would use its values; and of a
@@ -72,7 +72,7 @@ class RoleBuilder:
             return slot_of(own.value), own.field, own.value.text[: own.start - own.value.start]
 
         pairs = [(index, one) for index, found in self._own.items() for one in found if one.is_id]
-        lasting = {series(one) for index, one in pairs if self._captured.is_lasting(self._events, one, index)}
+        lasting = {series(one) for index, one in pairs if self._captured.is_lasting(one, index)}
         for index, found in self._own.items():
             for one in found:
                 if series(one) in lasting:
@@ -158,7 +158,9 @@ class RoleBuilder:
                 step.first, step.until = stream_checks(exchange)
             else:
                 places = tuple(self._captured.captures.get(reply.index, {}).values())
-                step.awaits = reply_checks(exchange, self._events[start:], fields, self._secrets.occur_in, places)
+                step.awaits = reply_checks(
+                    exchange, self._events, start=start, fields=fields, hides=self._secrets.occur_in, places=places
+                )
             step.expect = expectations(reply)
             step.captures = dict(self._captured.captures.get(reply.index, {}))
         return step

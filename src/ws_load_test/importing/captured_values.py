@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.importing.own_values import is_id_name, slot_of
 from ws_load_test.importing.places import place_of
-from ws_load_test.importing.values import is_uuid, nested_values
+from ws_load_test.importing.values import is_uuid
 from ws_load_test.plan.redaction import looks_like_token
 
 if TYPE_CHECKING:
@@ -42,16 +42,6 @@ class Source:
     place: str
 
 
-def all_values(event: Event) -> list[Value]:
-    """Returns the values of a message, and those of JSON that stands in its strings."""
-    found = []
-    for value in event.content.values:
-        found.append(value)
-        if value.kind == "string" and ("{" in value.text or "[" in value.text):
-            found += nested_values(value)
-    return found
-
-
 def is_telling(value: Value) -> bool:
     """Returns True for a value that is hardly the same by chance: an identifier, a token, a long number."""
     text = value.text
@@ -60,7 +50,10 @@ def is_telling(value: Value) -> bool:
     named = is_id_name(value.name) or _TELLING.search(value.name) is not None
     if re.fullmatch(r"-?\d+(?:\.\d+)?", text):
         digits = len(text.lstrip("-"))
-        return "." not in text and digits >= (SHORTEST_NUMBER - named)
+        if "." in text:
+            # Prices are numbers as well; some servers name their sockets so, in quotes.
+            return named and value.kind != "number" and digits >= SHORTEST_MIXED
+        return digits >= (SHORTEST_NUMBER - named)
     if is_uuid(text) or looks_like_token(text):
         return True
     if named and len(text) >= SHORTEST_TEXT:
@@ -81,6 +74,8 @@ class CapturedValues:
         self._received: dict[str, list[tuple[Event, Value]]] = defaultdict(list)
         self._by_identity: dict[tuple[object, ...], list[tuple[Event, Value]]] = defaultdict(list)
         self._first_sent: dict[str, int] = {}
+        self._sent: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        """Messages of the client by the slot and the text of each value."""
         self._owner: dict[tuple[str, str], int] = {}
         self._names: dict[tuple[object, ...], str] = {}
         self._places: dict[str, str] = {}
@@ -91,9 +86,10 @@ class CapturedValues:
         self.captures: dict[int, dict[str, str]] = defaultdict(dict)
         """Message of the target, by its place -> names of the values that are taken out of it, and their places."""
         for event in events:
-            for value in all_values(event):
+            for value in event.content.all_values:
                 if event.is_sent:
                     self._first_sent.setdefault(value.text, event.index)
+                    self._sent[slot_of(value), value.text].append(event)
                 else:
                     self._received[value.text].append((event, value))
                     self._by_identity[self._identity(event, value)].append((event, value))
@@ -154,14 +150,12 @@ class CapturedValues:
         self.captures[source.event.index][name] = source.place
         return name
 
-    def is_lasting(self, events: list[Event], own: OwnValue, index: int) -> bool:
+    def is_lasting(self, own: OwnValue, index: int) -> bool:
         """Returns True if the client sends a value of its own again that no reply has in between."""
-        slot = slot_of(own.value)
-        for event in events[index + 1 :]:
-            if event.is_sent and any(slot_of(one) == slot and one.text == own.value.text for one in all_values(event)):
-                source = self.source(event, own.value)
-                return source is None or source.event.index not in self.replies
-        return False
+        again = (one for one in self._sent[slot_of(own.value), own.value.text] if one.index > index)
+        event = next(again, None)
+        source = None if event is None else self.source(event, own.value)
+        return event is not None and (source is None or source.event.index not in self.replies)
 
     def keep(self, own: OwnValue) -> None:
         """Takes a value of the client for a constant: where it is sent again, it comes from no message."""

@@ -53,16 +53,16 @@ def pair_exchanges(
     own_values: Mapping[int, list[OwnValue]],
     taken: set[int],
     *,
-    streams: bool = True,
+    heartbeats: bool = False,
 ) -> list[Exchange]:
     """Returns an exchange for each of the messages `sent`; adds the messages that belong to them to `taken`.
 
-    Answers can be many messages, unless `streams` is False.
+    Those of `heartbeats` are one message each, which may be a heartbeat itself.
     """
     exchanges = [Exchange(event) for event in sent]
     _pair_by_id(events, exchanges, own_values, taken)
-    _pair_by_kind(events, exchanges, taken)
-    if streams:
+    _pair_by_kind(events, exchanges, taken, heartbeats=heartbeats)
+    if not heartbeats:
         _find_streams(events, exchanges, taken)
     return exchanges
 
@@ -238,7 +238,7 @@ def _window(events: list[Event], exchanges: list[Exchange], place: int, taken: s
     ]
 
 
-def _pair_by_kind(events: list[Event], exchanges: list[Exchange], taken: set[int]) -> None:
+def _pair_by_kind(events: list[Event], exchanges: list[Exchange], taken: set[int], *, heartbeats: bool) -> None:
     windows = {place: _window(events, exchanges, place, taken) for place, one in enumerate(exchanges) if not one.reply}
     windows = {place: window for place, window in windows.items() if not exchanges[place].is_subscription}
     totals = Counter(one.kind.key for one in events if not one.is_sent and one.index not in taken)
@@ -252,7 +252,7 @@ def _pair_by_kind(events: list[Event], exchanges: list[Exchange], taken: set[int
         if kind in answered:
             # The others of its kind have an id, and this one's answer did not come.
             continue
-        key = _reply_kind([windows[place] for place in places], totals)
+        key = _reply_kind([windows[place] for place in places], totals, heartbeats=heartbeats)
         if key is None:
             continue
         for place in places:
@@ -261,7 +261,9 @@ def _pair_by_kind(events: list[Event], exchanges: list[Exchange], taken: set[int
             taken.add(reply.index)
 
 
-def _reply_kind(windows: list[list[Event]], totals: Counter[tuple[str, ...]]) -> tuple[str, ...] | None:
+def _reply_kind(
+    windows: list[list[Event]], totals: Counter[tuple[str, ...]], *, heartbeats: bool
+) -> tuple[str, ...] | None:
     """Returns the kind of message that answers one kind of the client's: it came each time, and seldom otherwise."""
     common = set.intersection(*({one.kind.key for one in window} for window in windows))
     ranked = []
@@ -270,7 +272,7 @@ def _reply_kind(windows: list[list[Event]], totals: Counter[tuple[str, ...]]) ->
         share = len(windows) / totals[key]
         heartbeat = any(is_heartbeat(one.content) for window in windows for one in window if one.kind.key == key)
         # A kind that comes three times as often as the client asks comes by itself.
-        if share * 3 >= 1 and not (heartbeat and len(totals) > 1):
+        if share * 3 >= 1 and (heartbeats or not heartbeat or len(totals) == 1):
             ranked.append((sum(places) / len(places), -share, key))
     return min(ranked)[2] if ranked else None
 

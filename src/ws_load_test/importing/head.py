@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ws_load_test.importing.own_values import EPOCH_MS_DIGITS, MOST_SKEW_MS, NOW, UUID
+from ws_load_test.importing.own_values import UUID, time_field
 from ws_load_test.importing.secret_values import PATH_NAME, PATH_ORIGIN, header_secrets, url_origin
 from ws_load_test.importing.values import is_uuid
 from ws_load_test.plan.redaction import REDACTED
@@ -75,10 +75,8 @@ def _part(text: str, name: str, capture: Capture, secrets: Secrets) -> str:
     if is_uuid(text) and text not in secrets.names:
         # A message with the same one could not follow a new one.
         return text if any(text.encode() in one.payload for one in capture.messages) else UUID
-    if capture.started_ns is not None and len(text) == EPOCH_MS_DIGITS and text.isdigit():
-        near = abs(int(text) - capture.started_ns // 1_000_000) <= MOST_SKEW_MS
-        return NOW if near else text
-    return secrets.replaced(text)
+    field = "" if capture.started_ns is None else time_field(text, capture.started_ns)
+    return field or secrets.replaced(text)
 
 
 def _is_kept(name: str) -> bool:

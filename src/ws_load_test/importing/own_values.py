@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ws_load_test.importing.values import is_uuid
 from ws_load_test.messages.fields import MessageNumber, RandomUuid, WallClockMs
+from ws_load_test.messages.wall_clock import WallClockIso, WallClockS
 
 if TYPE_CHECKING:
     from ws_load_test.importing.events import Event
@@ -18,9 +20,14 @@ if TYPE_CHECKING:
 
 MOST_SKEW_MS = 600_000
 """Difference from the capture's clock (10 min) up to which a number is a time: clocks of browsers are seldom worse."""
-EPOCH_MS_DIGITS = 13
 SEQ, UUID, NOW = MessageNumber.example, RandomUuid.example, WallClockMs.example
 """Fields of counters, UUIDs and times."""
+TIMES = (NOW, WallClockS.example, WallClockIso.example)
+"""Fields of times in ms, in s and as text."""
+_DIGITS = {13: (1, NOW), 10: (1000, WallClockS.example)}
+"""Digits of a time since 1970 -> its unit in ms, and its field."""
+_ISO = re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z")
+"""Times as browsers write them (`Date.toISOString`)."""
 _COUNTED = re.compile(r"(?P<head>[A-Za-z_:./#-]{0,40})(?P<number>0|[1-9]\d{0,14})")
 _ID_NAME = re.compile(
     r"(?i)(?:^|_|-|[a-z](?=[A-Z]))(?:id|ids|seq|ref|rid|cid|nonce|receipt|ack|reqid|msgid|invocationid|requestid"
@@ -41,7 +48,7 @@ class OwnValue:
     @property
     def is_id(self) -> bool:
         """True if a reply can repeat it."""
-        return self.field != NOW
+        return self.field not in TIMES
 
 
 def is_id_name(name: str) -> bool:
@@ -63,18 +70,27 @@ def find_own_values(events: list[Event], secrets: Secrets, started_ns: int | Non
             if event.is_sent and not secrets.occur_in(value.text):
                 if is_uuid(value.text) and value.text not in seen:
                     found[event.index].append(OwnValue(value, value.start, UUID))
-                elif _is_time(value, event, started_ns):
-                    found[event.index].append(OwnValue(value, value.start, NOW))
+                elif started_ns is not None and (field := time_field(value.text, started_ns + event.at_ns)):
+                    found[event.index].append(OwnValue(value, value.start, field))
             seen.add(value.text)
     for index, own in _counters(events, secrets):
         found[index].append(own)
     return found
 
 
-def _is_time(value: Value, event: Event, started_ns: int | None) -> bool:
-    if started_ns is None or len(value.text) != EPOCH_MS_DIGITS or not value.text.isdigit():
-        return False
-    return abs(int(value.text) - (started_ns + event.at_ns) // 1_000_000) <= MOST_SKEW_MS
+def time_field(text: str, now_ns: int) -> str:
+    """Returns the field for a time near an instant, in ns since 1970; empty for other texts."""
+    if _ISO.fullmatch(text):
+        try:
+            ms, field = round(datetime.fromisoformat(text).timestamp() * 1000), WallClockIso.example
+        except ValueError:
+            return ""
+    elif text.isdigit() and len(text) in _DIGITS:
+        unit, field = _DIGITS[len(text)]
+        ms = int(text) * unit
+    else:
+        return ""
+    return field if abs(ms - now_ns // 1_000_000) <= MOST_SKEW_MS else ""
 
 
 def _counters(events: list[Event], secrets: Secrets) -> list[tuple[int, OwnValue]]:

@@ -24,7 +24,7 @@ EVEN_NS = 50_000_000
 SHORTEST_DURATION_S = 10
 ENDING_S = 5
 """Time for opening and ending the session, beside what the capture took."""
-_VARIABLE = re.compile(r"\{env\.([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = re.compile(r"\{env\.([A-Za-z_][A-Za-z0-9_]*)(?::json)?\}")
 _MINE = re.compile(r"\{my\.([A-Za-z_][A-Za-z0-9_]*)\}")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.importing.exchanges import end_mark
 from ws_load_test.importing.kinds import escaped
-from ws_load_test.importing.own_values import NOW, UUID, OwnValue
+from ws_load_test.importing.own_values import TIMES, UUID, OwnValue
 from ws_load_test.importing.places import check_of
 from ws_load_test.plan.correlation import parse_check
 
@@ -25,6 +25,8 @@ _SUCCESS = {"ok": "true", "success": "true", "status": "ok", "result": "success"
 def reply_checks(
     exchange: Exchange,
     events: list[Event],
+    *,
+    start: int,
     fields: Mapping[int, str],
     hides: Callable[[str], bool],
     places: tuple[str, ...],
@@ -33,7 +35,8 @@ def reply_checks(
 
     Args:
         exchange: The message and its reply.
-        events: Messages of the session from the end of the step before.
+        events: Messages of the session.
+        start: Place of the first one after the end of the step before.
         fields: What stands for the values of the message, by their places in it.
         hides: True for a text with a secret in it.
         places: Places of the values that are taken out of the message.
@@ -47,18 +50,21 @@ def reply_checks(
     choices += [((*by_kind, concrete), (*by_kind, written)) for concrete, written in by_id]
     with_places = [one for one in places if one not in {*by_kind, *(f"{check.partition('=')[0]}" for check in by_kind)}]
     choices += [(tuple(checks), tuple(checks)) for checks in (by_kind, [*by_kind, *with_places])]
-    exact = _whole_text(reply, events, hides)
-    if exact:
-        choices.append(((exact,), (exact,)))
-    start = -1 if exchange.sent is None else exchange.sent.index
-    others = [one for one in events if start < one.index < reply.index and not one.is_sent]
+    start = start if exchange.sent is None else max(start, exchange.sent.index + 1)
+    others = [one for one in events[start : reply.index] if not one.is_sent]
     for concrete, written in choices:
-        tests = [parse_check(one).test() for one in concrete]
-        if not all(test(reply.content.payload) for test in tests):
-            continue
-        if not any(all(test(one.content.payload) for test in tests) for one in others):
+        if _is_only_of(reply, concrete, others):
             return written
-    return tuple(by_kind)
+    exact = _whole_text(reply, events, hides)
+    return (exact,) if exact and _is_only_of(reply, (exact,), others) else tuple(by_kind)
+
+
+def _is_only_of(reply: Event, checks: tuple[str, ...], others: list[Event]) -> bool:
+    """Returns True if a message satisfies checks, and none of the others does."""
+    tests = [parse_check(one).test() for one in checks]
+    return all(test(reply.content.payload) for test in tests) and not any(
+        all(test(one.content.payload) for test in tests) for one in others
+    )
 
 
 def _whole_text(reply: Event, events: list[Event], hides: Callable[[str], bool]) -> str:
@@ -77,7 +83,7 @@ def _id_check(exchange: Exchange, fields: Mapping[int, str], hides: Callable[[st
     own, there = exchange.reply_id
     value = own.value if isinstance(own, OwnValue) else own
     written = fields.get(value.start, value.text)
-    if any(drawn in written for drawn in (UUID, NOW)) or hides(value.text):
+    if any(drawn in written for drawn in (UUID, *TIMES)) or hides(value.text):
         return []
     content = exchange.reply.content
     try:

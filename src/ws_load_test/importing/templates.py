@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ws_load_test.importing.captured_values import all_values
 from ws_load_test.importing.values import Content
 from ws_load_test.messages.fields import FIELD
 from ws_load_test.plan.redaction import REDACTED
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from ws_load_test.importing.events import Event
     from ws_load_test.importing.own_values import OwnValue
     from ws_load_test.importing.secret_values import Secrets
+    from ws_load_test.importing.values import Value
 
 _LIKE_FIELD = re.compile(rf"{FIELD.pattern}|\{{(?:env|my|feed)\.[^{{}}]*\}}|\{{traceparent\}}")
 """Text of a message that a plan file would take for a field."""
@@ -70,7 +70,7 @@ class TemplateMaker:
         """Returns the parts of a message that fields take the place of, in order."""
         spans: list[tuple[int, int, str]] = []
         own = {one.value.start: one for one in self._own_values.get(event.index, ())}
-        for value in all_values(event):
+        for value in event.content.all_values:
             mine = own.get(value.start)
             if mine is not None:
                 spans.append((mine.start, value.end, mine.field))
@@ -85,7 +85,8 @@ class TemplateMaker:
                 found.fields[value.start] = f"{{my.{name}}}"
             elif value.text in self._secrets.names or value.text == REDACTED:
                 field = self._secrets.field_of(value.text, value.name or "SECRET", f'"{value.name}"')
-                spans.append((value.start, value.end, self._variable(field, found)))
+                self._variable(field, found)
+                spans.append(_quoted(value, field))
             else:
                 for start, end, part in self._captured.parts(event, value):
                     name = self._captured.name(event, part)
@@ -121,6 +122,13 @@ class TemplateMaker:
                 found.payload = found.payload.replace(written, variable.encode())
                 found.remarks.append("its secret is a field now; a length before it may have to change")
         return found
+
+
+def _quoted(value: Value, field: str) -> tuple[int, int, str]:
+    """Returns the place of a secret: with its quotes where it has escapes of JSON, which the field then writes."""
+    if value.kind == "string" and "\\" in value.text and value.lead < value.start:
+        return value.start - 1, value.end + 1, f"{field[:-1]}:json}}"
+    return value.start, value.end, field
 
 
 def _apart(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 LONGEST_LINE = 118
 """Characters of a line of a list, above which it takes one line for each item."""
@@ -47,7 +44,7 @@ def value(item: str | float | bool | Sequence[str] | Mapping[str, str]) -> str: 
         return f"{item:g}" if isinstance(item, float) else str(item)
     if isinstance(item, str):
         return string(item)
-    if hasattr(item, "items"):
+    if isinstance(item, Mapping):
         return "{ " + ", ".join(f"{key(name)} = {string(one)}" for name, one in item.items()) + " }"
     items = [string(one) for one in item]
     line = f"[{', '.join(items)}]"

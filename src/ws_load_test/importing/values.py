@@ -75,6 +75,16 @@ class Content:
         return () if self.text is None else tuple(values_of(self.text))
 
     @cached_property
+    def all_values(self) -> tuple[Value, ...]:
+        """Its values, and behind each string those of JSON that stands in it."""
+        found: list[Value] = []
+        for value in self.values:
+            found.append(value)
+            if value.kind == "string" and ("{" in value.text or "[" in value.text):
+                found += nested_values(value)
+        return tuple(found)
+
+    @cached_property
     def is_json(self) -> bool:
         """True if the text as a whole is an object or an array."""
         return self.text is not None and _whole_json(self.text) is not None

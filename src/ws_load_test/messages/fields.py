@@ -26,6 +26,7 @@ from ws_load_test.messages.publication import PUBLICATION, Publication
 from ws_load_test.messages.random_values import text_blocks, uuid_blocks
 from ws_load_test.messages.template_field import FieldScope, FieldText, PlainField, TemplateField
 from ws_load_test.messages.trace_context import Traceparent
+from ws_load_test.messages.wall_clock import WallClockIso, WallClockS
 
 MAX_RANDOM_SIZE = 1 << 20
 """Characters of the longest ``{random:N}``: beyond 1 MiB, ``--size`` makes contents at less cost."""
@@ -317,6 +318,8 @@ FIELD_KINDS: tuple[type[TemplateField], ...] = (
     ConnectionNumber,
     RandomUuid,
     WallClockMs,
+    WallClockS,
+    WallClockIso,
     RandomText,
     RandomInt,
     FeedColumn,

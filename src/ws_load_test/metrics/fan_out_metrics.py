@@ -144,6 +144,12 @@ class FanOutMetrics(CountMetrics):
             unit_name=DELIVERY,
         )
     )
+    deliveries_before_sent: int = count(
+        FanOutSpec(
+            "Deliveries that came before they were sent, by these clocks; their transit time counts as 0.",
+            unit_name=DELIVERY,
+        )
+    )
 
     # --- Gaps -------------------------------------------------------------------------------------------------------
 

@@ -16,14 +16,22 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_S
 from ws_load_test.common.errors import ExitCode, UsageError, WorkerError
 from ws_load_test.common.event_loop import run
-from ws_load_test.worker.ipc import LONGEST_ASSIGNMENT_BYTES, Assignment, Command
+from ws_load_test.worker.ipc import LEASE_EXPIRED, LONGEST_ASSIGNMENT_BYTES, Assignment, Command
 from ws_load_test.worker.phases import WorkerRun
+
+
+class LeaseExpiredError(Exception):
+    """Nothing was read for as long as the lease."""
 
 
 async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asyncio.WriteTransport) -> bool:
     """Runs a worker that reads commands from `lines` and reports to `out`; `lines` ending ends it at once.
 
-    Returns True if it came to its own end, so that its last report is awaited.
+    Returns:
+        True if it came to its own end, so that its last report is awaited.
+
+    Raises:
+        LeaseExpiredError: It ended because its lease had.
     """
     encoder = msgspec.json.Encoder()
     worker = WorkerRun(assignment, lambda report: out.write(encoder.encode(report) + b"\n"))
@@ -59,13 +67,17 @@ async def serve(assignment: Assignment, lines: asyncio.StreamReader, out: asynci
 
 
 async def _handle_commands(worker: WorkerRun, lines: asyncio.StreamReader, lease_ns: int) -> None:
-    """Carries out commands until its input ends, or the lease does."""
+    """Carries out commands until its input ends.
+
+    Raises:
+        LeaseExpiredError: Nothing was read for as long as the lease.
+    """
     while True:
         try:
             async with asyncio.timeout(lease_ns / NS_PER_S or None):
                 line = await lines.readline()
         except TimeoutError:
-            return
+            raise LeaseExpiredError from None
         if not line:
             return
         command = msgspec.json.decode(line, type=Command)
@@ -94,7 +106,8 @@ class _StdoutDrain(asyncio.BaseProtocol):
         self.closed.set()
 
 
-async def _main() -> None:
+async def _main() -> int:
+    """Runs the worker; returns the exit code."""
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader(limit=LONGEST_ASSIGNMENT_BYTES)
     commands, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
@@ -103,14 +116,20 @@ async def _main() -> None:
         line = await lines.readline()
         if not line.endswith(b"\n"):
             # The fleet ended before the assignment had left.
-            return
-        if not await serve(msgspec.json.decode(line, type=Assignment), lines, out):
+            return ExitCode.PASSED
+        code = 0
+        try:
+            is_complete = await serve(msgspec.json.decode(line, type=Assignment), lines, out)
+        except LeaseExpiredError:
+            is_complete, code = False, LEASE_EXPIRED
+        if not is_complete:
             # The process that held the pipes is gone or stands still, and might never read what is left.
             out.abort()
-            return
+            return code
         out.close()
         # The last report is the longest, and the process must not end before it has left.
         await pipe.closed.wait()
+        return ExitCode.PASSED
     finally:
         commands.close()
         out.close()
@@ -127,11 +146,13 @@ def main() -> None:
     """The process of one worker."""
     # The terminal's Ctrl-C goes to every process; what it means is the fleet's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code: int = ExitCode.PASSED
     try:
-        run(_main())
+        code = run(_main())
     except* UsageError as errors:
         sys.stderr.write(f"{_first(errors)}\n")
-        sys.exit(ExitCode.USAGE)
+        code = ExitCode.USAGE
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from ws_load_test.plan.plan import Plan
 
 LONGEST_REPORT_BYTES = 1 << 26
 """Bytes of the longest line that a fleet takes from a worker: the histograms of an interval take less than a tenth."""
+LEASE_EXPIRED = 75
+"""Exit code of a worker that has read nothing for as long as its lease (EX_TEMPFAIL of BSD's sysexits)."""
 LONGEST_ASSIGNMENT_BYTES = 1 << 31
 """Bytes of the longest line that a worker takes: the contents of messages (`LARGEST_CONTENTS_BYTES`) in base64, and
 ample room for the rest of the plan."""

@@ -10,6 +10,7 @@ from ws_load_test.engine.fan_out.accounting import Accounting
 from ws_load_test.engine.fan_out.membership import MemberColumns, RoomMembers
 from ws_load_test.engine.fan_out.publish import NO_SLOT
 from ws_load_test.messages.marker import Marker
+from ws_load_test.metrics.fan_out_report import NOT_KNOWN
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.fan_out import FanOut
 
@@ -267,8 +268,11 @@ def test_times_are_from_due_and_from_sent_and_those_before_due_are_counted():
     assert (tally.delivery_time_ns.sum, tally.delivery_time_ns.count) == (15 + 25, 3)
     assert (tally.transit_time_ns.sum, tally.transit_time_ns.count) == (12 + 22, 3)
     assert (tally.same_host_delivery_time_ns.sum, tally.same_host_delivery_time_ns.count) == (15 + 25, 3)
-    assert tally.deliveries_negative == 1
+    assert (tally.deliveries_negative, tally.deliveries_before_sent) == (1, 1)
     assert tally.read_lag_ns.count == tally.read_lag_ns.sum == 3
+    timed(worker, (START + 15, 0, 0, 2, START + 14, START + 16))
+    assert (tally.deliveries_negative, tally.deliveries_before_sent) == (1, 2)
+    assert tally.transit_time_ns.min == 0
 
 
 def test_means_of_subscribers_and_of_groups():
@@ -296,6 +300,15 @@ def test_first_and_last_of_a_publish_are_over_all_flushes_and_of_timed_members()
     assert (followed.first_ns, followed.last_ns) == (12, 20)
     assert (followed.expected, followed.delivered, followed.members) == (4, 4, 4)
     assert worker.accounting.take_followed() == []
+
+
+def test_the_due_instant_of_a_publish_is_known_by_a_delivery_of_it():
+    worker = worker_of(rooms="a")
+    for number, due in ((0, START), (2, START + 6)):
+        timed(worker, *((due + 3, one, 0, number, due, due) for one in range(3)))
+    worker.finish(START + 10**6, {0: 3})
+    dues = {one.number: one.due_ns for one in worker.accounting.take_followed()}
+    assert dues == {0: 0, 1: NOT_KNOWN, 2: 6}
 
 
 def test_one_publish_of_so_many_is_followed():

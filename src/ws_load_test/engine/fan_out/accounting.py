@@ -18,7 +18,7 @@ import numpy as np
 from ws_load_test.engine.fan_out.delivery_rows import DeliveryRows
 from ws_load_test.engine.fan_out.membership import NEVER_NS, Standing
 from ws_load_test.engine.fan_out.publish import NO_SLOT, Publish, PublisherLog
-from ws_load_test.metrics.fan_out_report import FollowedPublish
+from ws_load_test.metrics.fan_out_report import NOT_KNOWN, FollowedPublish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -284,7 +284,7 @@ class Accounting:
             FollowedPublish(
                 publisher=log.number,
                 number=publish.number,
-                due_ns=max(0, publish.due_ns - start_ns),
+                due_ns=max(0, publish.due_ns - start_ns) if publish.due_ns else NOT_KNOWN,
                 first_ns=publish.first_ns and publish.first_ns - start_ns,
                 last_ns=publish.last_ns and publish.last_ns - start_ns,
                 expected=expected,

@@ -138,7 +138,9 @@ class DeliveryRows:
             tally.deliveries_negative += int(np.count_nonzero(negative))
             delivery = np.maximum(delivery, 0)
         tally.delivery_time_ns.record_block(delivery)
-        tally.transit_time_ns.record_block(np.maximum(times - sent, 0))
+        transit = times - sent
+        tally.deliveries_before_sent += int(np.count_nonzero(transit < 0))
+        tally.transit_time_ns.record_block(np.maximum(transit, 0))
         tally.read_lag_ns.record_block(turns.lags(times))
         columns = self._columns
         size = len(columns.timed)

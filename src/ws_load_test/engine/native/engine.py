@@ -87,7 +87,8 @@ class NativeFactory(ConnectionFactory):
         varies = plan.message.is_dynamic or reading.extract_id is not None
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
         reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
-        reactor.match(rules_of(plan.correlation, reading), reading.needs_payload, questions_of(reading))
+        reads_whole = reading.needs_payload or plan.correlation.greetings > 0
+        reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(reading))
         if varies:
             reactor.vary(source_of(plan.message, share))
         self._recent_ids = NativeRecentIds(reactor)

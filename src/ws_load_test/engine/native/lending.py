@@ -20,6 +20,7 @@ from ws_load_test.engine.native.own_tls import carrier_of, has_tls
 from ws_load_test.engine.native.reactor import Reactor, tls_of
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH
+from ws_load_test.engine.sessions.session_setup import SessionSetup
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class LendingLoad(Protocol):
 class ReturnedLoad(Protocol):
     """One session's part of the load, which goes on in Python."""
 
+    def lent(self) -> None:
+        """Leaves what is in flight, and what waits, to the compiled loop."""
+        ...
+
     def take_back(self, loan: Loan) -> None:
         """Goes on with the messages in flight, and those that wait for room."""
         ...
@@ -72,7 +77,8 @@ class NativeConnection(Connection):
 
         Bytes that wait in a transport would be overtaken.
         """
-        if self.closing or self.ended or self.receiver is not self.sender or self._transport.get_write_buffer_size():
+        setup = self.receiver if isinstance(self.receiver, SessionSetup) else None
+        if self.closing or self.ended or (setup and setup.blocks_load) or self._transport.get_write_buffer_size():
             return False
         carrier, tls = self._transport, 0
         if self._secure:
@@ -99,12 +105,14 @@ class NativeConnection(Connection):
                 self._fragmented_bytes,
                 bytes(self._parts),
                 self._message_head & frames.OPCODE_BITS,
+                0 if setup is None else setup.pass_on(),
                 tls,
             )
         except OSError as error:
             self._close_unlent(error)
             return False
         self._parts = bytearray()
+        cast("ReturnedLoad", self.sender).lent()
         return True
 
     def _close_unlent(self, error: OSError) -> None:
@@ -121,6 +129,8 @@ class NativeConnection(Connection):
         self._set_fragmented(back.fragmented)
         self._parts += back.fragments
         self._message_head = back.opcode
+        if back.greetings:
+            SessionSetup(self, back.greetings, frames.TEXT, ())
         if back.cut_frame:
             self._stash(back.cut_frame, back.frame_bytes)
         if back.error:

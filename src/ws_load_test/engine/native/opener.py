@@ -141,20 +141,26 @@ class NativeOpener(SessionOpener):
 
     def _turn(self) -> None:
         """Deals with the dials that have ended."""
-        plain = self._plain
-        for event in plain.loop.run():
-            ended = Ended(*event)
-            dial, waiting = self._under_way.pop(ended.slot)
-            if ended.state == NOT_CONNECTED:
-                self._try_next(dial, connect_error(ended.error), waiting)
-            elif ended.state == LATE:
-                self._fail(dial, plain.lateness(dial, ended), waiting)
-            elif ended.state in {ODD, SLOW}:
-                self._hand_over(self._dial(dial.number, plain.begun(dial, ended)), waiting)
-            else:
-                self._open(dial, ended, waiting)
+        ended = [Ended(*event) for event in self._plain.loop.run()]
+        # Looked up first: a dial that goes on with another address may get the slot of one that has ended.
+        for end, (dial, waiting) in [(end, self._under_way.pop(end.slot)) for end in ended]:
+            try:
+                self._take(dial, end, waiting)
+            except Exception as error:  # noqa: BLE001 - what waits for the dial is to fail for it
+                _raise(error, waiting)
         if not self._under_way:
             self._none_under_way.set()
+
+    def _take(self, dial: PlainDial, ended: Ended, waiting: Waiting) -> None:
+        """Takes the end of a dial in the compiled loop."""
+        if ended.state == NOT_CONNECTED:
+            self._try_next(dial, connect_error(ended.error), waiting)
+        elif ended.state == LATE:
+            self._fail(dial, self._plain.lateness(dial, ended), waiting)
+        elif ended.state in {ODD, SLOW}:
+            self._hand_over(self._dial(dial.number, self._plain.begun(dial, ended)), waiting)
+        else:
+            self._open(dial, ended, waiting)
 
     def _try_next(self, dial: PlainDial, error: OSError, waiting: Waiting) -> None:
         """Goes on with the next address of a host, if there is one."""
@@ -167,19 +173,22 @@ class NativeOpener(SessionOpener):
 
     def _open(self, dial: PlainDial, ended: Ended, waiting: Waiting) -> None:
         """Takes over a session that has opened, and lends it at once if it has no set-up."""
-        pool = self._pool
+        pool, route = self._pool, dial.routes[0]
         assert self._loop is not None
-        connection = cast("NativeConnection", pool.new_connection(dial.number))
-        route = dial.routes[0]
         sock = new_socket(route.family, ended.descriptor)
-        transport = SocketTransport(self._loop, sock, connection)
         self._dialer.has_opened = True
         self._dialer.tcp.note_success(route)
-        connection.attach(transport, sock, secure=False, early=ended.answer)
-        if not connection.lender.lend(connection):
-            transport.resume_reading()
         self._budget.release()
         pool.tally.attempted += 1
+        try:
+            connection = cast("NativeConnection", pool.new_connection(dial.number))
+            transport = SocketTransport(self._loop, sock, connection)
+            connection.attach(transport, sock, secure=False, early=ended.answer)
+            if not connection.lender.lend(connection):
+                transport.resume_reading()
+        except Exception:
+            sock.close()
+            raise
         self._rounds_of(dial.number).note(opened=True, timed_out=False)
         done_ns = ended.done_ns
         self._times_ns.append((done_ns - dial.from_ns, ended.connected_ns - dial.from_ns, done_ns - ended.asked_ns))
@@ -216,6 +225,24 @@ class NativeOpener(SessionOpener):
             waiting.create_task(rest)
         else:
             _settle(waiting, outcome=asyncio.create_task(rest))
+
+
+def _raise(error: Exception, waiting: Waiting) -> None:
+    """Has what waits for a dial fail for an error, as a task would that had dialed."""
+    if isinstance(waiting, asyncio.Future):
+        if not waiting.done():
+            waiting.set_exception(error)
+        return
+    failing = _failing(error)
+    try:
+        waiting.create_task(failing)
+    except RuntimeError:
+        # The group ends already, for another error.
+        failing.close()
+
+
+async def _failing(error: Exception) -> None:
+    raise error
 
 
 def _settle(waiting: Waiting, *, outcome: Outcome) -> None:

@@ -55,7 +55,7 @@ cdef extern from *:
 
 cdef extern from "batch.h" nogil:
     enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
-    enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
+    enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
     ctypedef struct ws_step:
         const uint8_t *name
         size_t size
@@ -139,7 +139,7 @@ cdef extern from "batch.h" nogil:
     uint32_t ws_fates_classify(ws_fates *, uint64_t)
     int ws_fates_know(ws_fates *, uint64_t)
     int ws_is_pong(const ws_rules *, const uint8_t *, size_t)
-    int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, ws_match *)
+    int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, uint32_t *, ws_match *)
     int ws_expired(ws_rules *, ws_session_ids *, int64_t, ws_match *)
     void ws_check_reply(const ws_rules *, const uint8_t *, size_t)
     void ws_rules_free(ws_rules *)
@@ -173,6 +173,7 @@ cdef extern from "session.h" nogil:
         int error
         uint64_t connection
         uint32_t in_flight
+        uint32_t greetings
         ws_session_ids ids
         uint32_t ring_length
         uint32_t starved

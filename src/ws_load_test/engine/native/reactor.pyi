@@ -33,6 +33,8 @@ class Loan(NamedTuple):
     """These fragments, where messages are read whole."""
     opcode: int
     """Kind of that message."""
+    greetings: int
+    """Messages to come at the beginning that answer nothing."""
     unread: bytes
     """Bytes that have been read and not looked at: they begin with a frame that is odd."""
     error: int
@@ -73,6 +75,7 @@ class Reactor:
         fragmented: int = ...,
         fragments: bytes = ...,
         opcode: int = ...,
+        greetings: int = ...,
         tls: int = ...,
     ) -> int: ...
     def give_back(self, slot: int) -> Loan: ...

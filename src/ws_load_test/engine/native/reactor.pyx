@@ -49,7 +49,7 @@ cdef struct Answered:
 cdef struct Counts:
     uint64_t sent, warmup_sent, due, dropped
     uint64_t answered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
-    uint64_t late_replies, duplicate_replies, unknown_id, out_of_order
+    uint64_t late_replies, duplicate_replies, unknown_id, out_of_order, greetings
     uint64_t bytes_sent, answers_left_out, write_blocked_ns
     int64_t bytes_received  # below 0 where bytes of an earlier interval are counted by Python instead
 
@@ -57,7 +57,7 @@ cdef struct Counts:
 Loan = namedtuple(
     "Loan",
     "in_flight by_id sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
-    "fragments opcode unread error starved ping tls_ended tls_failure",
+    "fragments opcode greetings unread error starved ping tls_ended tls_failure",
 )
 
 
@@ -188,7 +188,8 @@ cdef class Reactor:
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
     def lend(
-        self, int fd, uint64_t connection=0, bytes early=b"", int64_t fragmented=-1, bytes fragments=b"", int opcode=0, size_t tls=0
+        self, int fd, uint64_t connection=0, bytes early=b"", int64_t fragmented=-1, bytes fragments=b"", int opcode=0,
+        uint32_t greetings=0, size_t tls=0,
     ):
         """Takes over the reading and writing of a socket. Returns the session's slot.
 
@@ -199,6 +200,7 @@ cdef class Reactor:
             fragmented: Payload bytes of a message of which fragments have come; -1 between messages.
             fragments: Their payload, where messages are read whole.
             opcode: Kind of that message.
+            greetings: Messages to come at the beginning that answer nothing.
             tls: Address of the TLS connection (`tls_of`), which nothing else must use meanwhile; 0 without TLS.
 
         Raises:
@@ -221,7 +223,7 @@ cdef class Reactor:
             self.used += 1
         s.fd = fd
         s.tls = <void *>tls
-        s.connection = connection
+        s.connection, s.greetings = connection, greetings
         s.stream.fragmented, s.stream.opcode = fragmented, opcode
         ws_keep(&s.stream, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
         if early:
@@ -249,7 +251,7 @@ cdef class Reactor:
             The messages in flight as ``(due, sent, count)``, oldest first, or by their ids as ``(id, due, sent, number)``,
             with the number of the next and that of the latest that was answered; the due instants of those that wait for room;
             the bytes that have not left, and since when; the frame that is cut off, and its size, 0 if not known;
-            payload bytes of the message whose fragments have come, or -1, these fragments and its kind; bytes that are read and not looked at; the
+            payload bytes of the message whose fragments have come, or -1, these fragments and its kind; greetings that are to come; bytes that are read and not looked at; the
             errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
             has ended, and the reason if it broke.
         """
@@ -284,7 +286,7 @@ cdef class Reactor:
         by_id = self._take_by_id(s)
         state = Loan(
             flights, by_id, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
-            s.stream.fragmented, fragments, s.stream.opcode, unread, s.error, s.starved, ping, s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
+            s.stream.fragmented, fragments, s.stream.opcode, s.greetings, unread, s.error, s.starved, ping, s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
         )
         ws_unwatch(&self.kernel, s.fd)
         self._leave_rotation(slot)
@@ -485,7 +487,7 @@ cdef class Reactor:
         """Takes a whole message, or a pong where they are replies. Returns the messages that it answers, 0 or 1."""
         cdef ws_match match
         cdef int found = ws_judge(
-            &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, is_pong, payload, size, &match
+            &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, is_pong, payload, size, &s.greetings, &match
         )
         if found == WS_REPLY and self.rules.by == WS_BY_ORDER:
             # As in the portable engine: the instant of the reply decides, since its message is not known yet.
@@ -497,6 +499,8 @@ cdef class Reactor:
             s.in_flight -= 1
             self.counts.out_of_order += match.out_of_order
             self._record(match.due, match.sent, self.read_at, 1)
+        elif found == WS_GREETING:
+            self.counts.greetings += 1
         elif found == WS_LATE_REPLY:
             self.counts.late_replies += 1
         elif found == WS_DUPLICATE_REPLY:
@@ -831,10 +835,6 @@ cdef class Reactor:
         """Closed loop: sends so many messages, or as many as are left."""
         self._fire(slot, count)
         self._call_for_events()
-
-    def send_due(self, uint32_t slot, int64_t due):
-        """Open loop: sends a message, or keeps it until there is room."""
-        self._send_one(&self.all[slot], due)
 
     def write(self, uint32_t slot, bytes data):
         """Sends a frame that is not the load's; the pong to a ping of 8 bytes is waited for."""

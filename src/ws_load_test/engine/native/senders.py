@@ -6,6 +6,7 @@ Both derive from the portable models, which go on with every session that comes 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -41,6 +42,11 @@ LEND_AGAIN_S = 0.001
 """Time after which a session is lent whose transport still had bytes to send: an answered ping, mostly."""
 MOST_IN_FLIGHT = (1 << 32) - 1
 """Messages in flight on a session at most: the compiled loop counts them in 32 bits."""
+
+
+_NO_FLIGHTS: deque[tuple[int, int, int]] = deque(maxlen=0)
+_NO_DUE: deque[int] = deque(maxlen=0)
+"""Queues of sessions that are lent: nothing stays in them."""
 
 
 class NativeSamples(SampleBuffer):
@@ -175,14 +181,19 @@ class LentSender(LoadSender):
     def _is_lent(self) -> bool:
         return self.connection.slot != NOT_LENT
 
+    def lent(self) -> None:
+        """Keeps no queues while the compiled loop has them: empty, two take more memory than all else of a session."""
+        if isinstance(self.conversation, InOrderConversation) and not self.conversation.pending:
+            self.conversation.pending = _NO_FLIGHTS
+
     def take_back(self, loan: Loan) -> None:
         """Goes on with the messages in flight, and the due instants of those that wait for room."""
+        if isinstance(self.conversation, InOrderConversation) and self.conversation.pending is _NO_FLIGHTS:
+            self.conversation.pending = deque()
         if isinstance(self.conversation, NativeCorrelatedConversation):
             self.conversation.take_over(loan)
         for due_ns, sent_ns, count in loan.in_flight:
             self.conversation.sent(count, due_ns, sent_ns)
-        if isinstance(self, OpenLoopSender):
-            self.backlog.extend(loan.waiting)
 
     def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:
         """Gives up messages sent before an instant.
@@ -269,6 +280,17 @@ class NativeClosedLoop(ClosedLoopRunner):
 
 class NativeOpenSender(LentSender, OpenLoopSender):
     """Sends when a message falls due, in the compiled loop while the session is lent."""
+
+    def lent(self) -> None:
+        """Keeps no queues while the compiled loop has them."""
+        super().lent()
+        if not self.backlog:
+            self.backlog = _NO_DUE
+
+    def take_back(self, loan: Loan) -> None:
+        """Goes on with the messages in flight, and the due instants of those that wait for room."""
+        super().take_back(loan)
+        self.backlog = deque((*self.backlog, *loan.waiting))
 
     @property
     def in_flight(self) -> int:

@@ -41,6 +41,7 @@ typedef struct {
     int error; /* errno of the read or write that failed */
     uint64_t connection; /* its number within the run */
     uint32_t in_flight;
+    uint32_t greetings;  /* messages to come at the beginning that answer nothing */
     ws_session_ids ids; /* of the messages in flight, where replies are matched by ids; the ring is empty then */
     uint32_t ring_head, ring_length, ring_capacity;
     ws_flight *ring;

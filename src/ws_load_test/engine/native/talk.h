@@ -13,7 +13,7 @@
 /* In order, or by an id: the whole payload, a value in JSON, or what only Python finds. */
 enum { WS_BY_ORDER = 0, WS_BY_PAYLOAD = 1, WS_BY_JSON = 2, WS_BY_QUESTION = 3 };
 enum { WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID, WS_ASK_IGNORE, WS_ASK_EXPECT };
-enum { WS_REPLY, WS_PUSH, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY };
+enum { WS_REPLY, WS_PUSH, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING };
 
 /* Has Python look at a message: WS_FOUND or WS_NONE. An id that it finds is in `value`, in memory of its own. */
 typedef int (*ws_ask)(void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value);
@@ -75,13 +75,28 @@ static inline void ws_check_reply(const ws_rules *r, const uint8_t *payload, siz
         }
 }
 
+/* Returns 1 if a message has the id of one in flight. */
+static inline int ws_is_awaited(
+    const ws_rules *r, uint32_t session, uint64_t connection, const uint8_t *payload, size_t size) {
+    ws_value id;
+    if (r->by == WS_BY_ORDER || ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return 0;
+    uint64_t hash = ws_id_hash(id.text, id.size, connection);
+    return ws_awaiting_find(&r->awaiting, session, id.text, (uint32_t)id.size, hash) != NULL;
+}
+
 /* Judges a whole message, or a pong where pongs are replies. With replies in order it is WS_REPLY or WS_PUSH; by id, the
- * message that it answers is taken out, and is in `match`. WS_STRAY: an id that no message had. */
+ * message that it answers is taken out, and is in `match`. WS_STRAY: an id that no message had. `*greetings` is how many
+ * messages at the beginning of the session are still to come that answer nothing. */
 static inline int ws_judge(
     ws_rules *r, ws_session_ids *s, uint32_t session, uint64_t connection, int is_pong, const uint8_t *payload, size_t size,
-    ws_match *match) {
+    uint32_t *greetings, ws_match *match) {
     ws_value id;
-    if (ws_is_ignored(r, payload, size) || r->pongs != is_pong) return WS_PUSH;
+    if (ws_is_ignored(r, payload, size)) return WS_PUSH;
+    if (*greetings && !ws_is_awaited(r, session, connection, payload, size)) {
+        --*greetings;
+        return WS_GREETING;
+    }
+    if (r->pongs != is_pong) return WS_PUSH;
     if (r->by == WS_BY_ORDER) return WS_REPLY;
     if (ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return WS_PUSH;
     uint64_t hash = ws_id_hash(id.text, id.size, connection);

@@ -95,6 +95,12 @@ class SessionSetup:
             what = f"did not greet or answer the first message within {format_duration(timeout_ns)}"
             self._connection.close(Fault(FaultKind.FIRST_REPLY_TIMEOUT, text=what))
 
+    def pass_on(self) -> int:
+        """Hands over although greetings are still to come. Returns how many."""
+        left, self._greetings = self._greetings, 0
+        self._hand_over()
+        return left
+
     def _report(self, kind: MessageKind, took_ns: int | None = None) -> None:
         if self._connection.trace is not None:
             self._connection.trace.message_counted(kind, took_ns)

@@ -25,6 +25,7 @@ RARE = (
     ("foreign", "of another run"),
     ("replayed", "replayed"),
     ("negative", "before they were due"),
+    ("before_sent", "before they were sent"),
 )
 """Counts of deliveries that are named where they are not 0."""
 MOST_DIGITS = 9

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 HEADINGS = ("nodes", "at start", "at end", "opened", "answered", "p50", "p99")
 
 
-def cells(node: NodeSummary) -> tuple[str, ...]:
-    """Returns the cells of a node's row, under `HEADINGS`."""
+def rows(nodes: NodesSummary) -> list[tuple[str, ...]]:
+    """Returns the cells of each node's row, under `HEADINGS`."""
+    return [_cells(node, is_start_known=_is_start_known(nodes)) for node in nodes.rows]
+
+
+def _cells(node: NodeSummary, *, is_start_known: bool) -> tuple[str, ...]:
     return (
         sanitize(node.name),
-        format_count(node.sessions_at_start),
+        format_count(node.sessions_at_start) if is_start_known else NO_VALUE,
         format_count(node.sessions_at_end),
         format_count(node.opened),
         format_count(node.answered),
@@ -27,9 +31,16 @@ def cells(node: NodeSummary) -> tuple[str, ...]:
     )
 
 
+def _is_start_known(nodes: NodesSummary) -> bool:
+    """Returns False where no session had shown its node when the load began: they may do so in replies alone."""
+    return any(node.sessions_at_start for node in nodes.rows)
+
+
 def skew_words(nodes: NodesSummary) -> str:
     """Returns a sentence about the skew."""
     words = f"skew {_ratio(nodes.skew_at_start)} at the start and {_ratio(nodes.skew)} at the end; 1 is even"
+    if not _is_start_known(nodes):
+        words = f"skew {_ratio(nodes.skew)} at the end; 1 is even; no session had shown its node when the load began"
     return f"{words}; {count_of(nodes.unnamed, 'session')} on no node that is known" if nodes.unnamed else words
 
 

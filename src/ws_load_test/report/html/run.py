@@ -248,7 +248,7 @@ class _Page:
         found = self.summary.nodes
         if found is None:
             return []
-        return [Table(nodes.HEADINGS, [nodes.cells(node) for node in found.rows], nodes.skew_words(found))]
+        return [Table(nodes.HEADINGS, nodes.rows(found), nodes.skew_words(found))]
 
     def _waves(self) -> list[Part]:
         found = self.summary.waves[:_MOST_WAVES]

@@ -96,7 +96,7 @@ def node_table(summary: Summary) -> list[Text]:
     """Returns a table of the target's nodes; nothing where none is known."""
     if summary.nodes is None:
         return []
-    table = [nodes.HEADINGS, *([f"  {name}", *figures] for name, *figures in map(nodes.cells, summary.nodes.rows))]
+    table = [nodes.HEADINGS, *([f"  {name}", *figures] for name, *figures in nodes.rows(summary.nodes))]
     widths = [max(len(row[column]) for row in table) for column in range(len(nodes.HEADINGS))]
     widths[0] = max(_SHORTEST_NAME, min(widths[0], WIDTH - sum(width + _HOST_GAP for width in widths[1:])))
     lines = [_line(row, widths, "" if number else "bold") for number, row in enumerate(table)]

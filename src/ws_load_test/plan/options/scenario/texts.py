@@ -20,6 +20,7 @@ from ws_load_test.messages.fields import (
 )
 from ws_load_test.messages.named_values import CapturedValue
 from ws_load_test.messages.template import template_text
+from ws_load_test.messages.wall_clock import WallClockIso, WallClockS
 from ws_load_test.plan.options.contents import ContentFiles, why_no_text
 from ws_load_test.plan.options.environment import values_of, variables_in
 from ws_load_test.plan.scenario.model import Text
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.options.scenario.problems import Problems
     from ws_load_test.plan.options.scenario.toml_lines import Path
 
-_DRAWN = (RandomUuid, WallClockMs, RandomText, RandomInt)
+_DRAWN = (RandomUuid, WallClockMs, WallClockS, WallClockIso, RandomText, RandomInt)
 """Fields with another value in each text."""
 
 
