@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import statistics
 import sys
 import time
@@ -34,17 +33,6 @@ FEW, MANY, MANY_SECURE = 100, 10_100, 2100
 """Connections between which memory and processor time of opening are compared."""
 LOAD = "-c {connections} --in-flight {in_flight} -d {seconds}s --size {bytes}"
 IDLE = "-c {connections} --rate 1 -d {seconds}s --size {bytes}"
-MESSAGE_CASES = ["100x1", "100x16"]
-JSON = '{{{{"id": {id}, "text": "{text}"}}}}'
-MESSAGES = {
-    "fixed, in order": ["-m", JSON.format(id="1234567", text="abcdefgh")],
-    "two fields, in order": ["-m", JSON.format(id="{{seq}}", text="{{random:8}}")],
-    "two fields, json:id": ["-m", JSON.format(id="{{seq}}", text="{{random:8}}"), "--match", "json:id"],
-    "two fields, echo": ["-m", JSON.format(id="{{seq}}", text="{{random:8}}"), "--match", "echo"],
-    "fixed, one check": ["-m", JSON.format(id="1234567", text="abcdefgh"), "--expect", "json:text=abcdefgh"],
-}
-"""Messages of much the same size, and what is done with their replies."""
-MESSAGE_LOAD = "-c {connections} --in-flight {in_flight} -d {seconds}s"
 TITLES = ("connections", "in flight", "generator", "a round trip", "ratio", "messages/s on a core", "disturbed turns")
 SETTLED_S = 1.0
 """Time from the opening of the last connection to the look at memory."""
@@ -154,25 +142,6 @@ def measure_tls(options: argparse.Namespace) -> list[dict[str, object]]:
     return facts
 
 
-def measure_messages(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Prints what fields, ids and checks cost, beside equal messages whose replies come in order."""
-    facts: list[dict[str, object]] = []
-    for engine in options.engine:
-        commands = {
-            f"{name_of(engine)}: {name}": (ours(engine, f"{MESSAGE_LOAD} {shlex.join(words)}"), False)
-            for name, words in MESSAGES.items()
-        }
-        for case in options.message_cases:
-            head(*TITLES)
-            found = compete(commands, case, options, facts)
-            base = found[next(iter(found))]
-            for name, turns in found.items():
-                more = [one.cpu_us - other.cpu_us for one, other in zip(turns, base, strict=True)]
-                low_us, median_us, high_us = statistics.quantiles(more, n=4)
-                print(f"{name}: {median_us:+.3f} µs a message ({low_us:+.3f} to {high_us:+.3f})", flush=True)
-    return facts
-
-
 def measure_opening(options: argparse.Namespace, *, has_tls: bool) -> list[dict[str, object]]:
     """Prints what a connection costs, with and without TLS."""
     if options.skip_opening:
@@ -202,7 +171,6 @@ def main() -> None:
     parser.add_argument("--with-tls", action="append", default=[], metavar="NAME=CMD", help="another one under TLS")
     parser.add_argument("--cases", nargs="*", default=CASES, help="connections x messages in flight")
     parser.add_argument("--tls-cases", nargs="*", default=TLS_CASES)
-    parser.add_argument("--message-cases", nargs="*", default=MESSAGE_CASES, help="the same for fields, ids and checks")
     parser.add_argument("--skip-opening", action="store_true", help="leave out memory and opening")
     parser.add_argument("--turns", type=int, default=14)
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
@@ -218,7 +186,6 @@ def main() -> None:
     facts = {"plain": measure_plain(options)}
     if has_tls:
         facts["tls"] = measure_tls(options)
-    facts["messages"] = measure_messages(options)
     facts["opening"] = measure_opening(options, has_tls=has_tls)
     if options.json:
         options.json.write_text(json.dumps(facts))

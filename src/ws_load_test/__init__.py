@@ -29,16 +29,20 @@ if TYPE_CHECKING:
     from ws_load_test.plan.describe import describe_plan
     from ws_load_test.plan.options.read_plan import make_plan
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.scenario.python_role import Message, Session, SessionOver, role
 
 __all__ = [
     "CapacityResult",
     "Cluster",
     "Comparison",
     "LoadTestError",
+    "Message",
     "Plan",
     "PlanError",
     "Recording",
     "Result",
+    "Session",
+    "SessionOver",
     "Summary",
     "TimeStats",
     "__version__",
@@ -48,6 +52,7 @@ __all__ = [
     "find_capacity",
     "make_plan",
     "read_recording",
+    "role",
     "run",
     "run_async",
 ]
@@ -57,10 +62,13 @@ _HOMES = {
     "Cluster": "ws_load_test.fleet.cluster.spec",
     "Comparison": "ws_load_test.analysis.comparison.compare",
     "LoadTestError": "ws_load_test.common.errors",
+    "Message": "ws_load_test.plan.scenario.python_role",
     "Plan": "ws_load_test.plan.plan",
     "PlanError": "ws_load_test.common.errors",
     "Recording": "ws_load_test.metrics.recording",
     "Result": "ws_load_test.api",
+    "Session": "ws_load_test.plan.scenario.python_role",
+    "SessionOver": "ws_load_test.plan.scenario.python_role",
     "Summary": "ws_load_test.analysis.summary_types",
     "TimeStats": "ws_load_test.analysis.summary_types",
     "ab": "ws_load_test.experiments.ab",
@@ -69,6 +77,7 @@ _HOMES = {
     "describe_plan": "ws_load_test.plan.describe",
     "make_plan": "ws_load_test.plan.options.read_plan",
     "read_recording": "ws_load_test.analysis.recordings",
+    "role": "ws_load_test.plan.scenario.python_role",
     "run": "ws_load_test.api",
     "run_async": "ws_load_test.api",
 }

@@ -401,6 +401,7 @@ def test_with_a_number_of_messages_a_silent_target_ends_the_run_after_the_timeou
         "sent": 2,
         "answered": 0,
         "unanswered": 2,
+        "unawaited": 0,
         "dropped": 3,
         "pushed": 0,
         **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),

@@ -206,6 +206,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
         "sent": 1,
         "answered": 0,
         "unanswered": 1,
+        "unawaited": 0,
         "dropped": 1,
         "pushed": 1,
         **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),

@@ -134,6 +134,7 @@ def test_stop_waits_for_replies_and_kill_does_not():
         "sent": 1,
         "answered": 1,
         "unanswered": 0,
+        "unawaited": 0,
         "dropped": 0,
         "pushed": 0,
         **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),

@@ -12,6 +12,7 @@ SESSIONS = {
     "api-gateway": {"member": 380, "writer": 20},
     "built-in-chat": {"reader": 180, "writer": 20},
     "chat": {"reader": 360, "writer": 40},
+    "game": {"player": 50},
     "graphql": {"watcher": 480, "editor": 20},
     "json-rpc": {"listener": 240, "caller": 60},
     "language-model": {"user": 200},

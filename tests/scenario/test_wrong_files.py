@@ -260,7 +260,7 @@ CASES = {
         role("python = 'a.py:b'\n[[role.user.steps]] #!\nwait = '1s'"),
         "steps: cannot stand beside python",
     ),
-    "a coroutine": (role("python = 'a.py:b' #!"), "python: is carried out by no engine of this version"),
+    "a coroutine": (role("python = 'a.py:b' #!"), 'python: cannot read "a.py": there is no such file'),
     "no coroutine": (role("python = 'a.py' #!"), '"a.py" names no coroutine'),
 }
 

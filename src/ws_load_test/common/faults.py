@@ -32,6 +32,7 @@ class FaultKind(StrEnum):
     CHECK_FAILED = "check-failed"
     PUBLISH_FAILED = "publish-failed"
     REPORTED = "reported"
+    SCENARIO_FAILED = "scenario-failed"
 
 
 class HostErrorKind(StrEnum):

@@ -13,6 +13,7 @@ import msgspec
 from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.errors import ExitCode
 from ws_load_test.common.units import format_count
+from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.plan.scenario.wait_time import WaitTime
 from ws_load_test.probe.probe import SCHEMA, SILENCE_S, Probe
@@ -38,8 +39,8 @@ FOREVER_NS = 1 << 62
 """An instant after the end of any probe."""
 
 
-class TracedPlayer(Player):
-    """A session whose steps and reactions are reported to its probe."""
+class _Traced(Player):
+    """Part of a player whose steps and reactions are reported to its probe."""
 
     __slots__ = ()
 
@@ -70,6 +71,18 @@ class TracedPlayer(Player):
         self._probe.answering = ""
 
 
+class TracedPlayer(_Traced):
+    """A session that goes through steps."""
+
+    __slots__ = ()
+
+
+class TracedCoroutinePlayer(_Traced, CoroutinePlayer):
+    """A session that runs a coroutine."""
+
+    __slots__ = ()
+
+
 class RoleProbe(Probe):
     """A session of one role."""
 
@@ -91,6 +104,7 @@ class RoleProbe(Probe):
         scenario.keeper = self
         scenario.on_idle = self._on_idle
         scenario.player_type = TracedPlayer
+        scenario.coroutine_player_type = TracedCoroutinePlayer
 
     async def _exchange(self, connection: Connection) -> None:
         """Goes through the steps once, and leaves."""
@@ -98,7 +112,7 @@ class RoleProbe(Probe):
         scenario, player = self.factory.scenario, cast("Player", connection.sender)
         assert scenario is not None
         scenario.start([player], monotonic_ns(), FOREVER_NS)
-        if not player.role.steps:
+        if not player.role.steps and player.role.code is None:
             await self._wait_for_reply(SILENCE_S)
             player.stop_sending()
         if not connection.ended and not player.is_over:

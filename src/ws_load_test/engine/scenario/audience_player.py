@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ws_load_test.engine.scenario.player import Player
 
@@ -16,12 +16,28 @@ if TYPE_CHECKING:
     from ws_load_test.messages.template_field import Row
 
 
-class AudiencePlayer(Player):
-    """One session of a role that may receive what others publish.
+class HearsDeliveries:
+    """Part of a player that may receive what others publish.
 
     A delivery is offered to its step and its reactions like any message, as it may be its own acknowledgement, or have
     a sequence; if none takes it, it is no push.
     """
+
+    __slots__ = ()
+
+    recipient: Recipient
+
+    def on_message(self: Any, opcode: int, payload: bytes, at_ns: int) -> int:
+        """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
+        if not self.recipient.take(payload, at_ns):
+            return int(Player.on_message(self, opcode, payload, at_ns))
+        if not self.role.only_receives or self.awaiting:
+            self.take(payload, at_ns)
+        return 0
+
+
+class AudiencePlayer(HearsDeliveries, Player):
+    """One session of a role that goes through steps, and may receive what others publish."""
 
     __slots__ = ("recipient",)
 
@@ -34,14 +50,6 @@ class AudiencePlayer(Player):
         if not role.only_receives:
             # Reads that are known as deliveries would never be offered to steps and reactions.
             recipient.reads = {}
-
-    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
-        """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
-        if not self.recipient.take(payload, at_ns):
-            return super().on_message(opcode, payload, at_ns)
-        if not self.role.only_receives or self.awaiting:
-            self.take(payload, at_ns)
-        return 0
 
 
 class RolePublishers:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from bisect import bisect
+from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ws_load_test.engine.scenario.texts import place_reader
 from ws_load_test.metrics.scenario_metrics import part_key
 from ws_load_test.plan.correlation import number_reader
+from ws_load_test.plan.scenario.model import Step
+from ws_load_test.plan.scenario.python_role import checks_of, load_role, split_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
     from ws_load_test.engine.scenario.rows import ScenarioRows, StepRow
-    from ws_load_test.engine.scenario.texts import Outgoing, Speaker, Test, Texts
+    from ws_load_test.engine.scenario.texts import Speaker, Test, Texts
     from ws_load_test.plan.correlation import NumberReader
-    from ws_load_test.plan.scenario.model import Capture, Reaction, Role, Step
+    from ws_load_test.plan.scenario.model import Capture, Reaction, Role
     from ws_load_test.plan.scenario.wait_time import WaitTime
 
     Captures = tuple[tuple[str, str, Callable[[bytes], str | None]], ...]
     """Name, place and reader of each value that is taken out of a message."""
     Expectations = tuple[tuple[str, Test], ...]
     """Name and test of each check."""
+
+
+MAX_KNOWN_CONTENTS = 1024
+"""Contents given by coroutines that are kept as frames or templates."""
 
 
 class Publishing(Protocol):
@@ -83,7 +91,7 @@ class CompiledStep:
         self.name = step.name
         self.row = row
         self.wait = step.wait
-        self.outgoing: Outgoing | None = (
+        self.outgoing: Frames | None = (
             None if step.send is None else texts.outgoing(step.send, to_audience=bool(step.deliver_to))
         )
         self.timeout_ns = step.timeout_ns or times.timeout_ns
@@ -121,6 +129,14 @@ class CompiledStep:
 
     def __str__(self) -> str:
         return f'step "{self.name}" of role "{self.role}"'
+
+
+class Frames(Protocol):
+    """A message that sessions send, as frames."""
+
+    def frame(self, number: int, speaker: Speaker) -> bytes:
+        """Returns the message of this number as a frame."""
+        ...
 
 
 class StepStream:
@@ -173,7 +189,7 @@ class CompiledReaction:
         self.name = reaction.name
         self.key = part_key(role.name, reaction.name)
         self.test = texts.all_of(reaction.when)
-        self.outgoing: Outgoing | None = None if reaction.send is None else texts.outgoing(reaction.send)
+        self.outgoing: Frames | None = None if reaction.send is None else texts.outgoing(reaction.send)
         self.captures = compile_captures(reaction.captures)
         self.fault = reaction.fault
         self.read_number: NumberReader | None = number_reader(reaction.sequence) if reaction.sequence else None
@@ -197,6 +213,74 @@ class CompiledTimer:
     def __init__(self, every_ns: int, step: CompiledStep) -> None:
         self.every_ns = every_ns
         self.step = step
+
+
+class RoleCode:
+    """Coroutine of a role, and the steps that it asks for."""
+
+    def __init__(self, role: Role, texts: Texts, rows: ScenarioRows, times: StepTimes) -> None:
+        """Takes what `CompiledRole` takes."""
+        found = load_role(role.python)
+        self.coroutine = found.coroutine
+        self.functions = found.functions
+        """Functions that take messages, by the name of the reaction."""
+        self.file = split_place(role.python)[0]
+        """Path of its file, as it is written."""
+        self.path = str(Path(self.file).absolute())
+        self.timeout_ns = times.timeout_ns
+        """Time-out of steps that have none of their own."""
+        self._role = role.name
+        self._texts = texts
+        self._rows = rows
+        self._times = times
+        self._spoken = SpokenText(texts)
+        self._steps: dict[AskedStep, CompiledStep] = {}
+
+    def step(self, asked: AskedStep) -> CompiledStep:
+        """Returns a step, compiled when it is asked for first.
+
+        Raises:
+            ValueError: A check is none.
+        """
+        step = self._steps.get(asked)
+        if step is None:
+            model = Step(
+                name=asked.name,
+                awaits=checks_of(asked.awaits),
+                timeout_ns=asked.timeout_ns,
+                expect=checks_of(asked.expect),
+            )
+            row = self._rows.step(self._role, asked.name, always=asked.opens)
+            step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=False)
+            if asked.sends:
+                step.outgoing, step.to_totals = self._spoken, asked.is_load
+            self._steps[asked] = step
+        return step
+
+
+class AskedStep(NamedTuple):
+    """A step as a coroutine asks for it."""
+
+    name: str
+    sends: bool
+    awaits: str | tuple[str, ...]
+    expect: str | tuple[str, ...]
+    timeout_ns: int | None
+    opens: bool
+    """It is taken before the load begins on the session."""
+    is_load: bool
+    """Its messages are part of the load."""
+
+
+class SpokenText:
+    """Message whose content the code of a session has given."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._outgoing = lru_cache(MAX_KNOWN_CONTENTS)(texts.spoken)
+
+    def frame(self, number: int, speaker: Speaker) -> bytes:
+        """Returns the content as a frame; fields in it are filled in."""
+        return self._outgoing(speaker.content).frame(number, speaker)
 
 
 class CompiledRole:
@@ -235,9 +319,11 @@ class CompiledRole:
         self.has_captures = any(step.captures for step in self.all_steps()) or any(
             reaction.captures for reaction in self.reactions
         )
+        self.code = RoleCode(role, texts, rows, times) if role.python else None
+        """Code of its sessions, where that is a coroutine; None elsewhere."""
         self.pauses = any(entry.pauses for entry in self.steps)
         """True if an iteration takes time, whatever is chosen."""
-        self.only_receives = not (self.steps or self.timers or self.reactions)
+        self.only_receives = not (self.steps or self.timers or self.reactions or self.code)
         """True if a session that is ready needs to look at no message."""
 
     def publish_by(self, publishing: Publishing) -> None:
@@ -256,6 +342,9 @@ class CompiledRole:
     def longest_end_ns(self) -> int:
         """Time that a session can take from the end of the load to its close: the step in flight, and leaving."""
         longest = max((step.timeout_ns for step in self.all_steps()), default=0)
+        if self.code is not None:
+            # The step that a coroutine is at, and one to leave with.
+            longest = max(longest, 2 * self.code.timeout_ns)
         leaving = sum(
             max(step.timeout_ns + (longest_ns(step.wait) if step.wait else 0) for step in steps)
             for steps in (entry.steps if isinstance(entry, Choice) else (entry,) for entry in self.leave)

@@ -61,7 +61,14 @@ class ScenarioRows:
     def step(self, role: str, name: str, *, always: bool = False) -> StepRow:
         """Returns the row of a step; those of one name share it."""
         key = part_key(role, name)
-        return self._steps.setdefault((key, always), StepRow(key, always=always))
+        row = self._steps.get((key, always))
+        if row is None:
+            row = self._steps[key, always] = StepRow(key, always=always)
+            if not always:
+                # A coroutine may take a step for the first time amid the load.
+                row.samples.measured_from_ns = self.measured_from_ns
+            row.samples.measured_until_ns = self.measured_until_ns
+        return row
 
     def set_window(self, *, from_ns: int | None = None, until_ns: int | None = None) -> None:
         """Begins the measured time at one instant, or ends it at another."""

@@ -16,6 +16,7 @@ from ws_load_test.engine.scenario.alarms import Alarms
 from ws_load_test.engine.scenario.arrivals import RoleArrivals
 from ws_load_test.engine.scenario.audience_player import AudiencePlayer, RolePublishers
 from ws_load_test.engine.scenario.compiled import CompiledRole, StepTimes
+from ws_load_test.engine.scenario.coroutine_player import AudienceCoroutinePlayer, CoroutinePlayer
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
@@ -65,6 +66,8 @@ class ScenarioLoad:
     due_when_sent: ClassVar[bool] = False
     player_type: type[Player] = Player
     """Class of the players; that of a probe reports each step."""
+    coroutine_player_type: type[CoroutinePlayer] = CoroutinePlayer
+    """The same for roles that are coroutines."""
 
     def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
         """Takes the share of a plan; `compile` makes it complete."""
@@ -175,10 +178,14 @@ class ScenarioLoad:
         number = connection.number
         role, row = self.role_of(number), self._row_of(number)
         if self.audience is None:
-            return self.player_type(self, role, connection, row)
+            kind = self.player_type if role.code is None else self.coroutine_player_type
+            return kind(self, role, connection, row)
         assert isinstance(connection, SubscriberConnection)
-        kind = AudiencePlayer if self.traces is None else TracingAudiencePlayer
-        return kind(self, role, connection, row, self.audience.recipient(connection))
+        recipient = self.audience.recipient(connection)
+        if role.code is not None:
+            return AudienceCoroutinePlayer(self, role, connection, row, recipient)
+        kind_of_audience = AudiencePlayer if self.traces is None else TracingAudiencePlayer
+        return kind_of_audience(self, role, connection, row, recipient)
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""

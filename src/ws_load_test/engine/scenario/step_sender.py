@@ -27,6 +27,8 @@ class StepSender(Exchange):
 
     sends_load: ClassVar[bool] = True
     batches: FrameSource = (b"",)
+    content: str | bytes = ""
+    """Content of its next message, where its code gives it."""
 
     def __init__(self, role: CompiledRole, connection: Connection, row: Row) -> None:
         """Takes the role of a session, and its row of the feed."""

@@ -11,6 +11,7 @@ from ws_load_test.messages.fields import ConnectionNumber, MessageNumber, RoomNa
 from ws_load_test.messages.named_values import CapturedValue
 from ws_load_test.messages.template import BYTES_IN_TEXT, Template, template_text
 from ws_load_test.plan.correlation import Check, Correlation
+from ws_load_test.plan.scenario.model import Text
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ws_load_test.messages.template import PayloadRenderer
     from ws_load_test.messages.template_field import Row, TemplateField
     from ws_load_test.plan.correlation import CorrelationRule, IdExtractor, Predicate
-    from ws_load_test.plan.scenario.model import Text
 
 MAX_KNOWN_PATTERNS = 4096
 """Patterns with values of sessions in them that a check keeps compiled, of about 1 kB each."""
@@ -38,6 +38,11 @@ class Speaker(Protocol):
     row: Row
     values: dict[str, str]
     """Values that it has captured, by name."""
+
+    @property
+    def content(self) -> str | bytes:
+        """Content of its next message, where its code gives it."""
+        ...
 
     @property
     def room(self) -> str:
@@ -69,6 +74,13 @@ class Texts:
             render = self.source.compile_payload(template.text)
             prepare = self._preparation(template, in_room=not to_audience)
         return Outgoing(render, text.payload, opcode, self._encoders[opcode], prepare)
+
+    def spoken(self, content: str | bytes) -> Outgoing:
+        """Compiles a message that the code of a session has given: text with fields, or binary as it is."""
+        if isinstance(content, bytes):
+            return self.outgoing(Text(content, binary=True))
+        payload = content.encode(errors=BYTES_IN_TEXT)
+        return self.outgoing(Text(payload, is_template="{" in content and Template(content, self._columns).varies))
 
     def all_of(self, checks: Sequence[Check]) -> Test:
         """Returns a test that a message passes if it satisfies all checks."""

@@ -15,11 +15,13 @@ import msgspec
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.units import format_bytes
+from ws_load_test.plan.scenario.python_role import split_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ws_load_test.plan.plan import Plan
+    from ws_load_test.plan.scenario.model import Role
 
 MAX_FILE_BYTES = 64 << 20
 """Largest file that is sent along: each machine gets a copy over the cluster's own connections, and holds it in memory
@@ -32,6 +34,8 @@ def referenced_paths(plan: Plan) -> dict[str, str]:
     found = {name: path for name in _TARGET_FILES if (path := getattr(plan.target, name)) is not None}
     if plan.message.feed is not None:
         found["feed"] = plan.message.feed.path
+    if plan.scenario is not None:
+        found |= {f"scenario-{role.name}": split_place(role.python)[0] for role in plan.scenario.roles if role.python}
     return found
 
 
@@ -87,12 +91,20 @@ def with_paths(plan: Plan, directory: Path) -> Plan:
     """Returns a plan whose files are those that `write_all` has written into a directory."""
     paths = _paths_in(plan, directory)
     feed = paths.pop("feed", None)
+    if plan.scenario is not None:
+        roles = tuple(_with_code_in(role, paths.pop(f"scenario-{role.name}", None)) for role in plan.scenario.roles)
+        plan = msgspec.structs.replace(plan, scenario=msgspec.structs.replace(plan.scenario, roles=roles))
     if paths:
         plan = msgspec.structs.replace(plan, target=msgspec.structs.replace(plan.target, **paths))
     if feed is not None and plan.message.feed is not None:
         moved = msgspec.structs.replace(plan.message.feed, path=feed)
         plan = msgspec.structs.replace(plan, message=msgspec.structs.replace(plan.message, feed=moved))
     return plan
+
+
+def _with_code_in(role: Role, path: str | None) -> Role:
+    """Returns a role whose coroutine is in a file at a path; None: it has none."""
+    return role if path is None else msgspec.structs.replace(role, python=f"{path}:{split_place(role.python)[1]}")
 
 
 def _paths_in(plan: Plan, directory: Path) -> dict[str, str]:

@@ -35,7 +35,7 @@ def why_no_part(metric: ConditionMetric, scenario: Scenario | None) -> str:
         return ""
     if scenario is None:
         return f"{_shown(metric)} is of a scenario, and the plan has no roles"
-    if not metric.part:
+    if not metric.part or _may_have_it(metric, scenario):
         return ""
     found = _parts(CONDITION_METRICS[metric.name], scenario)
     if any(names_part(metric.part, key) for key in found):
@@ -53,11 +53,16 @@ def why_part_uncounted(metric: ConditionMetric, scenario: Scenario | None) -> st
     if lack := why_no_part(metric, scenario):
         return lack
     spec = CONDITION_METRICS[metric.name]
-    if scenario is None or not metric.part:
+    if scenario is None or not metric.part or _may_have_it(metric, scenario):
         return ""
     named = [one for key, parts in _parts(spec, scenario).items() if names_part(metric.part, key) for one in parts]
     short = metric.name.rpartition(".")[2]
     return _lack_of_step(short, metric.part, named) if spec.unit_name == STEP else _lack_of_reaction(short, named)
+
+
+def _may_have_it(metric: ConditionMetric, scenario: Scenario) -> bool:
+    """Returns True where a step may be that of a coroutine, which names its steps as it goes."""
+    return CONDITION_METRICS[metric.name].unit_name == STEP and any(role.python for role in scenario.roles)
 
 
 def _lack_of_step(short: str, name: str, steps: Sequence[Step | Reaction]) -> str:

@@ -26,6 +26,7 @@ _PHRASES: dict[str, str] = {
     FaultKind.REPLY_TIMEOUT: "did not answer a message in time",
     FaultKind.CHECK_FAILED: "answered with something else than expected",
     FaultKind.PUBLISH_FAILED: "did not take a publish by HTTP",
+    FaultKind.SCENARIO_FAILED: "was played by a coroutine that raised an exception",
     FaultKind.REPORTED: "reported an error that the scenario names",
 }
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ws_load_test.analysis.scenario import failures_of
+from ws_load_test.common.sanitize import sanitize
 from ws_load_test.metrics.catalog import METRICS
 
 if TYPE_CHECKING:
@@ -150,15 +151,16 @@ def _scenario_columns(summary: Summary) -> Iterator[tuple[str, Callable[[CsvRow]
     for name in ("due", "begun", "completed", "failed", "dropped"):
         yield f"sessions.{name}", partial(_sessions, name=name)
     for step in summary.steps:
+        shown = sanitize(step.key)
         for name in ("answered", "failed"):
-            yield f"steps.{step.key}.{name}", partial(_step_count, key=step.key, name=name)
+            yield f"steps.{shown}.{name}", partial(_step_count, key=step.key, name=name)
         for percentile in ("50", "99", "max"):
-            column = f"steps.{step.key}.{percentile if percentile == 'max' else f'p{percentile}'}_ns"
+            column = f"steps.{shown}.{percentile if percentile == 'max' else f'p{percentile}'}_ns"
             yield column, partial(_step_time, key=step.key, percentile=percentile)
     for reaction in summary.on:
         for name in ("seen", "gaps", "missed", "repeats", "out_of_order", "stalls"):
             if getattr(reaction, name) is not None:
-                yield f"on.{reaction.key}.{name}", partial(_reaction_count, key=reaction.key, name=name)
+                yield f"on.{sanitize(reaction.key)}.{name}", partial(_reaction_count, key=reaction.key, name=name)
 
 
 def _sessions(row: CsvRow, name: str) -> Cell:

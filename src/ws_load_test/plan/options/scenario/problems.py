@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,11 @@ class Problems:
         warning = str(self._located(place, text))
         if warning not in self.warnings:
             self.warnings.append(warning)
+
+    @property
+    def folder(self) -> str:
+        """Directory of the plan file; empty without one."""
+        return "" if self._source is None else os.path.dirname(self._source.file)  # noqa: PTH120 - "" has none
 
     def has(self, place: Path) -> bool:
         """Returns True if something at a place, or in what stands there, is wrong."""

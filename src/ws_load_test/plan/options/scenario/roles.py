@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ws_load_test.plan.options.scenario.steps import Placed, read_reactions, rea
 from ws_load_test.plan.options.scenario.values import role_name
 from ws_load_test.plan.options.scenario.written_role import WrittenRole
 from ws_load_test.plan.scenario.model import Step, Timer
+from ws_load_test.plan.scenario.python_role import load_role, split_place
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
@@ -98,7 +100,23 @@ def _read_role(name: str, table: Mapping[str, Any], place: Path, texts: Texts, p
         timers=read_timers(values.get("timer", ()), (*place, "timer"), texts, problems),
     )
     _check_role(role, problems)
+    if "python" in values and not problems.has(place):
+        role = _with_code(role, problems)
     return role
+
+
+def _with_code(role: WrittenRole, problems: Problems) -> WrittenRole:
+    """Returns a role of Python with the reactions of its file, which is found beside the plan file or here."""
+    here, written = (*role.place, "python"), role.values["python"]
+    beside = os.path.join(problems.folder, written)  # noqa: PTH118 - an absolute path stays what it is
+    found_at = beside if os.path.exists(split_place(beside)[0]) else written  # noqa: PTH110
+    try:
+        found = load_role(found_at)
+    except ValueError as error:
+        problems.add(here, str(error))
+        return role
+    reactions = tuple(Placed(one, here) for one in found.reactions)
+    return replace(role, values={**role.values, "python": found_at}, reactions=reactions)
 
 
 def _check_role(role: WrittenRole, problems: Problems) -> None:
@@ -127,8 +145,6 @@ def _check_python(role: WrittenRole, problems: Problems) -> None:
         if key in role.values:
             text = "cannot stand beside python, whose coroutine does it; leave one of them out"
             problems.add((*role.place, key), text)
-    if not problems.has(role.place):
-        problems.add((*role.place, "python"), "is carried out by no engine of this version; write the role's steps")
 
 
 def _problems_of_numbers(values: Mapping[str, Any]) -> list[tuple[str, str]]:

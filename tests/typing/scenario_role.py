@@ -1,0 +1,28 @@
+"""Typed sample of a role in Python, checked and not run."""
+
+from __future__ import annotations
+
+from ws_load_test import Message, Session, SessionOver, role
+
+
+@role
+async def player(session: Session) -> None:
+    """Plays."""
+    checks = ["contains:a", "json:b"]
+    reply: Message = await session.exchange("{seq}", until=checks, name="ask", timeout=2, expect="json:c")
+    value: str | None = reply.json("a.b[0]")
+    content: bytes = reply.bytes
+    try:
+        async for turn in session.iterations():
+            number: int = turn
+            await session.wait(number / 10)
+            await session.send(content)
+            await session.receive("regex:x", timeout="1s")
+    except SessionOver:
+        await session.send(f"{value} {session.room} {session.number}", name="bye")
+
+
+@player.on("json:op=note", name="note", sequence="json:n")
+def noted(session: Session, message: Message) -> None:
+    """Takes a note."""
+    session.values["latest"] = message.text
