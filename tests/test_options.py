@@ -390,9 +390,11 @@ def test_a_field_of_a_row_is_one_of_the_plan(option):
 
 
 def test_python_types_are_those_of_the_catalogue():
-    assert set(PlanOptions.__annotations__) == PARSERS.keys() - {"url"}
+    assert set(PlanOptions.__annotations__) == {*(PARSERS.keys() - {"url"}), *FILE_KEYS}
     for name, kind in get_type_hints(PlanOptions).items():
         assert type(None) in get_args(kind), f"{name}: None stands for an option not given"
+        if name in FILE_KEYS:
+            continue
         assert (bool in get_args(kind)) == (BY_NAME[name].is_flag or name == "deflate"), name
         assert not BY_NAME[name].repeatable or any(get_origin(one) is Sequence for one in get_args(kind)), name
 

@@ -138,6 +138,22 @@ def test_demo_has_no_rate_beside_another_load(options, monkeypatch):
     assert plan == planned_by_demo(monkeypatch, *options, "-c", "100")
 
 
+def test_demo_carries_the_load_of_a_plan_file(monkeypatch, tmp_path):
+    (tmp_path / "plan.toml").write_text('connections = 7\n[[role.user.steps]]\nwait = 1\nsend = "hi"\n')
+    plan = planned_by_demo(monkeypatch, "--plan", str(tmp_path / "plan.toml"), "-d", "3s")
+    assert (plan.connections, plan.duration_ns) == (7, 3 * 10**9)
+    assert plan.scenario.roles[0].sessions == 7
+
+
+def test_no_file_of_a_role_is_overwritten(program, tmp_path):
+    (tmp_path / "text").write_text("hi")
+    (tmp_path / "plan.toml").write_text('url = "ws://h"\n[[role.user.steps]]\nwait = 1\nsend = "@text"\n')
+    done = program("--plan", "plan.toml", "--html", "text", cwd=tmp_path)
+    assert done.returncode == ExitCode.USAGE
+    assert "--html" in done.stderr
+    assert (tmp_path / "text").read_text() == "hi"
+
+
 def test_echo_serves_until_interrupted(start, program):
     server = start("echo", "--port", 0)
     url = server.stdout.readline().strip()

@@ -57,6 +57,16 @@ def test_its_value_is_in_nothing_that_is_shown_or_recorded(monkeypatch):
     assert all("{env.CODE}" in text for text in shown)
 
 
+def test_a_value_that_no_request_can_carry_is_a_problem_that_does_not_quote_it(monkeypatch):
+    monkeypatch.setenv("LINES", "one\ntwo")
+    for options in ({"header": "X-A: {env.LINES}"}, {"bearer": "{env.LINES}"}, {"origin": "http://{env.LINES}"}):
+        (problem,) = problems(**options)
+        assert "filled in from the environment ({env.LINES}), " in problem
+        assert "two" not in problem
+    with pytest.raises(PlanError, match=r"URL: filled in from the environment \({env.LINES}\), it is no URL"):
+        make_plan("ws://{env.LINES}/")
+
+
 def test_a_missing_variable_is_a_problem_of_each_option_that_names_it(monkeypatch):
     monkeypatch.delenv("ABSENT", raising=False)
     assert problems(message="{env.ABSENT}", bearer="{env.ABSENT}") == [

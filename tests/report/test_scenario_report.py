@@ -153,3 +153,18 @@ def test_dropped_iterations_are_a_reason_to_doubt():
     calm = second()
     calm.roles["writer"].iterations_dropped = 0
     assert not any("iterations" in one for one in summarize([recorded(calm)]).warnings)
+
+
+def test_an_answer_of_one_message_has_no_row_of_gaps():
+    made = second()
+    made.steps["writer/ask"].gap_ns.clear()
+    found = block(text_of(recorded(made)), "steps     ")
+    assert any(line.startswith("    first ") for line in found)
+    assert not any(line.startswith("    gap ") for line in found)
+
+
+def test_sessions_that_arrive_are_not_of_those_at_the_same_time():
+    role = msgspec.structs.replace(CHAT.roles[0], arrive_per_s=2.0)
+    arriving = plan(msgspec.structs.replace(CHAT, roles=(role, CHAT.roles[1])))
+    assert "connections   9 of 10 opened" in text_of(recorded())
+    assert "connections   9 opened" in text_of(recorded(plan=arriving))

@@ -74,7 +74,7 @@ def explained(role, width=100, **options):
     return "\n".join(explain_scenario(make_plan(URL, role=role, **options), width))
 
 
-def test_a_chat_is_told_role_by_role_and_step_by_step():
+def test_a_chat_is_explained_role_by_role_and_step_by_step():
     assert explained(CHAT, connections=100, rooms=4) + "\n" == EXPECTED
 
 
@@ -85,7 +85,7 @@ def test_no_line_is_longer_than_the_width(width):
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_a_streamed_answer_and_numbered_messages_are_told():
+def test_streamed_answers_and_numbered_messages_are_explained():
     role = {
         "arrive": "2/s",
         "arrivals": "poisson",

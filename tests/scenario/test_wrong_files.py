@@ -240,6 +240,8 @@ CASES = {
         "message: is not of a plan with roles: a scenario sends",
     ),
     "a rate beside roles": (f"rate = 5 #!\n{HEAD}{USER}", "rate: is not of a plan with roles: a role says itself"),
+    "the compiled engine": (f"engine = 'native' #!\n{HEAD}{USER}", "engine: native is not of a plan with roles"),
+    "the kernel's instant": (f"reply-instant = 'kernel' #!\n{HEAD}{USER}", "reply-instant: kernel is not of a plan"),
     "subscribers beside roles": (
         f"subscribers = 5 #!\n{HEAD}{USER}".replace("connections = 100", ""),
         "subscribers: is not of a plan with roles: a scenario's audience is a role",
@@ -258,6 +260,7 @@ CASES = {
         role("python = 'a.py:b'\n[[role.user.steps]] #!\nwait = '1s'"),
         "steps: cannot stand beside python",
     ),
+    "a coroutine": (role("python = 'a.py:b' #!"), "python: is carried out by no engine of this version"),
     "no coroutine": (role("python = 'a.py' #!"), '"a.py" names no coroutine'),
 }
 

@@ -37,6 +37,7 @@ from ws_load_test.live.telemetry.settings import read_settings
 from ws_load_test.metrics.existing_files import refuse_overwriting
 from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, PARSERS, refused_by
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
+from ws_load_test.plan.options.scenario.read import files_of
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.presets import preset_text
 from ws_load_test.plan.scenario.explain import explain_scenario
@@ -80,11 +81,12 @@ def demo(options: dict[str, Any]) -> int:
     """``ws-load-test demo``."""
     from ws_load_test.echo import EchoProcess
 
-    defaults = DEMO_OPTIONS.copy()
+    # A plan file says itself how much load there is.
+    defaults = {} if "plan" in options else DEMO_OPTIONS.copy()
     if _LOAD_OPTIONS & options.keys():
-        del defaults["rate"]
+        defaults.pop("rate", None)
     if {"messages", "stages"} & options.keys():
-        del defaults["duration"]
+        defaults.pop("duration", None)
     with EchoProcess() as server:
         return run(server.url, {**defaults, **options})
 
@@ -117,7 +119,7 @@ def _files_read(plan_path: str | None, options: Mapping[str, Any]) -> list[str]:
     texts = [text for value in values for text in (value if isinstance(value, list | tuple) else [value])]
     named = [text[1:] for text in texts if isinstance(text, str) and text.startswith("@")]
     files = [plan_path, *(options.get(name) for name in ("feed", "cacert", "cert", "key"))]
-    return [*(file for file in files if isinstance(file, str)), *named]
+    return [*(file for file in files if isinstance(file, str)), *named, *files_of(options.get("role"))]
 
 
 def _split_options(options: dict[str, Any], read: Sequence[str] = ()) -> dict[str, Any]:

@@ -414,6 +414,7 @@ class ConnectionPool:
         self.reconnector.session_ended(connection, lost=fault is not None)
         if self.scenario is not None and not self.reconnector.brings_back(connection.number):
             self.scenario.release(connection.number)
+            self.reconnector.forget(connection.number)
         self.finish_if_empty()
         self._load_changed()
 

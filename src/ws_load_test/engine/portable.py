@@ -93,6 +93,9 @@ class PortableEngine:
         """Begins the load at the window's start."""
         if self._pool.audience is not None:
             self._pool.audience.start(window)
+        if self._pool.scenario is not None:
+            # Timers send before the load begins: each message is to be of one phase, whenever its answer comes.
+            self._pool.set_window(from_ns=window.measure_from_ns)
         self._pool.load.prepare(window.start_ns, window.switch)
         self._load = asyncio.create_task(self._run_load(window, on_phase))
 

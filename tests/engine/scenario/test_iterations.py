@@ -49,6 +49,21 @@ def test_one_that_no_session_takes_up_in_time_is_dropped():
     assert users.iterations_due == users.iterations_begun + users.iterations_dropped == 3600
 
 
+def test_one_that_has_waited_too_long_is_not_begun_late():
+    user = role(rate_per_s=0.1, steps=(step("a", "a", "contains:a", timeout_ns=60 * S),))
+    with world(user, timeout="3s") as one:
+        one.open()
+        one.start()
+        one.now(5 * S)
+        assert one.sent() == ["a"]
+        # Due at 15 s; nothing is due again before 25 s.
+        one.now(19 * S)
+        one.receive("a")
+        assert one.sent() == []
+        users = one.counts().roles["user"]
+    assert (users.iterations_due, users.iterations_begun, users.iterations_dropped) == (2, 1, 1)
+
+
 def test_nothing_begins_after_the_end():
     user = role(sessions=2, rate_per_s=10.0, steps=(step("a", "a"),))
     with world(user) as one:

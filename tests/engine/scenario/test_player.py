@@ -191,6 +191,26 @@ def test_a_step_that_is_overdue_ends_its_session():
     assert one.ended[0].text == 'sent nothing that completes step "say" of role "user" within 2 s'
 
 
+def test_each_step_has_its_own_time_out():
+    steps = (step("long", "l", "contains:l", timeout_ns=10 * S), step("short", "s", "contains:s", timeout_ns=S))
+    with world(role(steps=steps)) as one:
+        session = one.open()
+        one.start()
+        for _ in range(3):
+            one.clock.advance(MS)
+            one.receive("l")
+            one.clock.advance(MS)
+            one.receive("s")
+        one.clock.advance(MS)
+        one.receive("l")
+        one.now(S + 7 * MS - 1)
+        assert not session.closing
+        one.now(S + 7 * MS)
+        assert session.closing
+        one.lose()
+        assert one.counts().roles["user"].failed_at == {"short": 1}
+
+
 @pytest.mark.parametrize("at", ["open", "wait", "step", "leave", "none"])
 def test_a_session_that_is_lost_has_failed_at_its_step(at):
     user = role(
@@ -571,6 +591,20 @@ def test_answers_of_many_messages():
         assert (tally.answer_messages.max, tally.answer_count.max) == (5, 7)
     assert counts.reactions["user/noise"].seen == 1
     assert counts.pushed == 2
+
+
+def test_a_timer_whose_answer_is_many_messages():
+    with world(
+        role(timers=(timer(S, "list", "l", until=("contains:end",)),), reactions=(on("x", "contains:x"),))
+    ) as one:
+        one.open()
+        one.start()
+        one.receive("part")
+        one.now(S + MS)
+        one.receive("part", "x", "part", "end", "part")
+        counts = one.counts()
+    assert (counts.steps["user/list"].streamed, counts.steps["user/list"].answered) == (3, 1)
+    assert (counts.reactions["user/x"].seen, counts.pushed) == (1, 2)
 
 
 def test_an_answer_that_breaks_off():

@@ -11,15 +11,15 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.loop_turns import TURN_NS
 from ws_load_test.common.timer import new_timer
 
 if TYPE_CHECKING:
     from ws_load_test.common.clock import Timer
 
-MAX_ALARMS_PER_WAKEUP = 128
-"""Alarms that ring in one turn of the loop at most, so that an overloaded worker still reads what comes."""
-_ASAP = 1
-"""An instant in the past, at which a timer goes off at once."""
+ALARMS_PER_LOOK = 128
+"""Alarms that ring between two looks at the clock: in an overloaded worker they ring for `TURN_NS` in one turn of the
+loop, which then reads what has come."""
 
 
 class AlarmTarget(Protocol):
@@ -49,20 +49,24 @@ class Alarms:
             self._timer.arm(at_ns)
 
     def _ring(self) -> None:
-        heap, now_ns, left = self._heap, monotonic_ns(), MAX_ALARMS_PER_WAKEUP
+        heap, now_ns, left = self._heap, monotonic_ns(), ALARMS_PER_LOOK
         until = self._order()
         # What the targets set meanwhile is armed for once, below.
         self._ringing = True
         try:
             # An alarm that is set for a passed instant while these ring is one of the next turn.
-            while heap and heap[0][0] <= now_ns and heap[0][1] < until and left:
-                at_ns, _, kind, target = heappop(heap)
+            while heap and heap[0][0] <= now_ns and heap[0][1] < until:
+                if not left:
+                    if monotonic_ns() >= now_ns + TURN_NS:
+                        break
+                    left = ALARMS_PER_LOOK
                 left -= 1
+                at_ns, _, kind, target = heappop(heap)
                 target.on_alarm(kind, at_ns)
         finally:
             self._ringing = False
         if heap and self._timer is not None:
-            self._timer.arm(heap[0][0] if left else _ASAP)
+            self._timer.arm(heap[0][0])
 
     def close(self) -> None:
         """Rings no more."""

@@ -7,32 +7,27 @@ a further message of an answer that has begun. What is left is a push.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.conversations.send_only import SendOnlyConversation
-from ws_load_test.engine.scenario.exchange import DEADLINE, Exchange
+from ws_load_test.common.faults import Fault
+from ws_load_test.engine.scenario.exchange import DEADLINE
 from ws_load_test.engine.scenario.reactions import ReactionState, react
 from ws_load_test.engine.scenario.repeating import RepeatingStep
 from ws_load_test.engine.scenario.shared import SharedParts, SteppingSession
+from ws_load_test.engine.scenario.step_sender import StepSender
 from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledReaction, CompiledRole, CompiledStep, Section
+    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, CompiledStep, Section
     from ws_load_test.engine.sessions.connection import Connection
-    from ws_load_test.engine.sessions.sender import Conversation, FrameSource
     from ws_load_test.messages.template_field import Row
 
 WAIT, STAY = 0, 2
 """Kinds of alarms: the wait before a step is over; the session has stayed for its time."""
 OPENING, READY, PLAYING, LEAVING, OVER, GONE = range(6)
 """Phases: going through `open`; at no step; in an iteration; going through `leave`; nothing is left to do; ended."""
-MAX_QUEUED_BYTES = 1 << 20
-"""Bytes that may wait for the kernel on one connection: a role that awaits nothing goes on although its target does not
-read, and memory must not."""
-NO_VALUES: dict[str, str] = {}
 
 
 class PlayerLoad(SharedParts, Protocol):
@@ -75,12 +70,10 @@ class PlayerLoad(SharedParts, Protocol):
         ...
 
 
-class Player(Exchange):
+class Player(StepSender):
     """One session of a role."""
 
     __slots__ = (
-        "carries_load",
-        "connection",
         "finishing",
         "iteration_due_ns",
         "iterations_left",
@@ -88,27 +81,17 @@ class Player(Exchange):
         "load",
         "phase",
         "position",
-        "role",
-        "row",
         "section",
         "settled",
         "states",
         "timers",
-        "values",
         "wake_ns",
     )
 
-    sends_load: ClassVar[bool] = True
-    batches: FrameSource = (b"",)
-
     def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:
         """Takes what the sessions of a worker share, and the feed's row of this one."""
-        super().__init__()
+        super().__init__(role, connection, row)
         self.load = load
-        self.role = role
-        self.connection = connection
-        connection.max_buffered_bytes = MAX_QUEUED_BYTES
-        self.row = row
         self.phase = OPENING
         self.section: Section = role.open
         self.position = -1
@@ -118,18 +101,16 @@ class Player(Exchange):
         """The session takes no further step but those of `leave`."""
         self.leaves = False
         """It goes through `leave` as soon as the present step is complete."""
-        self.carries_load = False
         self.iterations_left = 0
         """Iterations after which it leaves, the present one included; 0: no bound."""
         self.iteration_due_ns = 0
         """Instant at which the present iteration was due; before the first one, at which the session was ready."""
-        self.values: dict[str, str] = {} if role.has_captures else NO_VALUES
         self.states: tuple[ReactionState | None, ...] = ()
         self.timers: tuple[RepeatingStep, ...] = ()
         self.settled: asyncio.Future[None] | None = None
         """Set once the session is ready or has ended, where that is waited for."""
 
-    # --- Receiver and sender of the session -------------------------------------------------------------------------
+    # --- Receiver of the session --------------------------------------------------------------------------------------
 
     @property
     def blocks_load(self) -> bool:
@@ -145,16 +126,6 @@ class Player(Exchange):
     def has_ended(self) -> bool:
         """True once the session has ended."""
         return self.phase == GONE
-
-    @property
-    def room(self) -> str:
-        """Name of the room that the session is in; empty without rooms."""
-        return self.role.room_of(self.connection.number)
-
-    @property
-    def conversation(self) -> Conversation:
-        """A conversation without any message: steps are looked after here."""
-        return SendOnlyConversation(self.connection)
 
     @property
     def in_flight(self) -> int:
@@ -186,59 +157,15 @@ class Player(Exchange):
             if reaction.test(payload, seq, self):
                 self.react(place, reaction, payload, at_ns)
                 return True
-        return self.answer is not None and self.offer_part(self, payload, at_ns)
+        if self.answer is not None and self.offer_part(self, payload, at_ns):
+            return True
+        return bool(self.timers) and any(
+            timer.answer is not None and timer.offer_part(self, payload, at_ns) for timer in self.timers
+        )
 
     def react(self, place: int, reaction: CompiledReaction, payload: bytes, at_ns: int) -> None:
         """Takes a message that the reaction at a place is for."""
         react(self, place, reaction, payload, at_ns)
-
-    def is_awaited(self, payload: bytes) -> bool:
-        """True if a message completes the present step."""
-        step = self.step
-        if not self.awaiting or step is None or step.completes is None:
-            return False
-        return step.completes(payload, self.seq, self)
-
-    def on_replies(self, count: int, at_ns: int) -> None:
-        """Does nothing: no message is counted as a reply here."""
-
-    def send_due(self, due_ns: int) -> bool:  # noqa: ARG002 - steps say when
-        """Returns False: nothing is due but what a step sends."""
-        return False
-
-    def drop_overdue(self, before_ns: int) -> None:
-        """Does nothing: no message of a session waits to leave."""
-
-    def give_up_on(self, before_ns: int, timeout_ns: int) -> bool:  # noqa: ARG002 - each step has its own
-        """Returns False: the time-outs of steps have alarms."""
-        return False
-
-    def write(self, frame: bytes) -> bool:
-        """Writes a message. Returns False if it cannot leave: the session ends, or the target reads nothing."""
-        connection = self.connection
-        if connection.closing:
-            return False
-        try:
-            written = connection.write(frame)
-        except BlockingIOError:
-            written = 0
-        except OSError as error:
-            if isinstance(error, ConnectionResetError):
-                connection.reset_by = error
-            return False
-        if written != len(frame):
-            connection.write_buffered(frame[written:])
-        return True
-
-    def capture(self, captures: Captures, payload: bytes, where: str) -> None:
-        """Keeps values of a message; a place that has none is a fault, and the value stays what it was."""
-        for name, place, read in captures:
-            value = read(payload)
-            if value is not None:
-                self.values[name] = value
-                continue
-            text = f"completed {where} with a message that has no {place} to capture"
-            self.connection.owner.fault(Fault(FaultKind.CHECK_FAILED, text=text))
 
     # --- Playing ----------------------------------------------------------------------------------------------------
 

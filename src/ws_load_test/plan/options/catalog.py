@@ -59,6 +59,9 @@ class PlanOptions(
 ):
     """Keyword arguments of `make_plan`: every option that a plan is made of, but for the URL."""
 
+    role: Mapping[str, Mapping[str, Any]] | None
+    """Roles of a scenario by their names, each a table as in a plan file."""
+
 
 class CapacityOptions(PlanOptions, experiments.SearchOptions, total=False):
     """Keyword arguments of `find_capacity`; it refuses those of a run that the search sets itself."""

@@ -1,19 +1,20 @@
-"""Check of a feed's rows against the parts of a request that their values become, before anything is opened."""
+"""Check of a feed's rows, and of the environment, against the parts of a request that their values become."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
 from typing import Any
 
 from ws_load_test.common.errors import OptionProblem, option_name
-from ws_load_test.messages import Feed, FeedError, Template
+from ws_load_test.messages import Feed, FeedError, Message, Template
 from ws_load_test.messages.feed import SMALL_BYTES, FeedReader
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.template_field import Row
 from ws_load_test.plan.host_names import HostNameError
+from ws_load_test.plan.options.environment import variables_in
 from ws_load_test.plan.target import Endpoint, render_url
 from ws_load_test.plan.upgrade_headers import filled_problem
 
@@ -30,17 +31,38 @@ class _Part:
     header: str
     """The header's name, of a header."""
     columns: tuple[str, ...]
+    """Columns of the feed in it."""
+    variables: tuple[str, ...]
+    """Variables of the environment in it."""
     problem: Callable[[Row], str | None]
     """Returns why what a row makes of the text cannot be sent, as the rest of a sentence."""
 
 
-def check_feed_rows(values: Mapping[str, Any], feed: Feed, connections: int, problems: list[OptionProblem]) -> None:
+def check_environment(values: Mapping[str, Any], message: Message, problems: list[OptionProblem]) -> None:
+    """Adds a problem for each text of the target that the environment makes none that a request can carry.
+
+    The text names the variables, never their values.
+    """
+    for part in _parts(values, message):
+        if part.columns or not part.variables:
+            continue
+        if (problem := part.problem(())) is not None:
+            what = f"the value of {part.header} {problem}" if part.header else f"it {problem}"
+            where = " and ".join(f"{{env.{name}}}" for name in part.variables)
+            problems.append(
+                OptionProblem(option_name(part.option), f"filled in from the environment ({where}), {what}")
+            )
+
+
+def check_feed_rows(
+    values: Mapping[str, Any], message: Message, feed: Feed, connections: int, problems: list[OptionProblem]
+) -> None:
     """Adds a problem for the first row whose values cannot be a part of the request that they are put into.
 
     All rows of a small feed are looked at, of a larger one its beginning, with those that the run's connections take
     in turn. The text names the file, the line and the column, never the value, which can be a secret.
     """
-    parts = list(_parts(values, feed))
+    parts = [part for part in _parts(values, message) if part.columns]
     if not parts:
         return
     try:
@@ -59,25 +81,26 @@ def check_feed_rows(values: Mapping[str, Any], feed: Feed, connections: int, pro
         problems.append(OptionProblem("--feed", error.text))
 
 
-def _parts(values: Mapping[str, Any], feed: Feed) -> Iterator[_Part]:
-    """Yields the texts of the target that columns of the feed fill."""
-    scope = FieldValues(Random(0), feed.columns)  # noqa: S311 - values that only stand in for others
+def _parts(values: Mapping[str, Any], message: Message) -> Iterator[_Part]:
+    """Yields the texts of the target that columns of the feed or variables fill."""
+    columns = () if message.feed is None else message.feed.columns
+    scope = FieldValues(Random(0), columns, message.environment)  # noqa: S311 - values that only stand in for others
 
     texts = [("header", name, text) for name, text in values.get("header", ())]
     for option in _FILLED:
         given = values.get(option, ())
         texts += [(option, "", text) for text in ((given,) if isinstance(given, str) else given)]
     for option, name, text in texts:
-        template = Template(text, feed.columns)
-        if columns := _columns(template):
-            yield _Part(option, name, columns, _header_check(option, name, template.compile(scope)))
-    names = [Template(text, feed.columns) for text in values.get("subprotocol", ())]
-    if len(names) > 1 and (columns := tuple(dict.fromkeys(column for one in names for column in _columns(one)))):
-        fills = [one.compile(scope) for one in names]
-        yield _Part("subprotocol", "", columns, lambda row: _repeated([fill(0, 0, row) for fill in fills]))
+        template = Template(text, columns)
+        if names := _names(template):
+            yield _Part(option, name, *names, _header_check(option, name, template.compile(scope)))
+    offered = [Template(text, columns) for text in values.get("subprotocol", ())]
+    if len(offered) > 1 and (names := _names(*offered)):
+        fills = [one.compile(scope) for one in offered]
+        yield _Part("subprotocol", "", *names, lambda row: _repeated([fill(0, 0, row) for fill in fills]))
     for url in values.get("url", ()):
-        if columns := _columns(Template(url, feed.columns)):
-            yield _Part("url", "", columns, _url_check(url, feed, scope))
+        if names := _names(Template(url, columns)):
+            yield _Part("url", "", *names, _url_check(url, columns, scope))
 
 
 def _header_check(option: str, name: str, fill: Callable[[int, int, Row], str]) -> Callable[[Row], str | None]:
@@ -85,17 +108,20 @@ def _header_check(option: str, name: str, fill: Callable[[int, int, Row], str]) 
     return lambda row: filled_problem(option, fill(0, 0, row), name)
 
 
-def _url_check(url: str, feed: Feed, scope: FieldValues) -> Callable[[Row], str | None]:
+def _url_check(url: str, columns: Sequence[str], scope: FieldValues) -> Callable[[Row], str | None]:
     """Returns the check of a URL, as a row fills it."""
 
     def check(row: Row) -> str | None:
-        return _url_problem(url, lambda text: Template(text, feed.columns).compile(scope)(0, 0, row))
+        return _url_problem(url, lambda text: Template(text, columns).compile(scope)(0, 0, row))
 
     return check
 
 
-def _columns(template: Template) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(field.column for field in template.fields if field.column))
+def _names(*templates: Template) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Returns the columns and the variables that fields of templates name; None where they name neither."""
+    columns = tuple(dict.fromkeys(field.column for one in templates for field in one.fields if field.column))
+    variables = tuple(variables_in(templates))
+    return (columns, variables) if columns or variables else None
 
 
 def _repeated(names: list[str]) -> str | None:

@@ -37,7 +37,7 @@ from ws_load_test.plan.options.catalog import (
 )
 from ws_load_test.plan.options.correlation import read_correlation
 from ws_load_test.plan.options.fan_out import check_fan_out, most_workers, read_fan_out
-from ws_load_test.plan.options.feed_rows import check_feed_rows
+from ws_load_test.plan.options.feed_rows import check_environment, check_feed_rows
 from ws_load_test.plan.options.messages import (
     check_row_count,
     connection_texts,
@@ -118,8 +118,10 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     if not problems:
         _check_rates(values, connections, _senders(fan_out, connections), problems)
         _check_open_timeout(values, connections, problems)
+    if message.environment and not problems:
+        check_environment(values, message, problems)
     if message.feed is not None and not problems:
-        check_feed_rows(values, message.feed, connections, problems)
+        check_feed_rows(values, message, message.feed, connections, problems)
     if problems:
         raise PlanError(located(named_by_preset(problems, preset, options), source_of(given), given))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NARROWEST, WIDEST = 60, 120
 """Columns of the text: fewer leave no room beside the names, and longer lines are read with effort."""
 LONGEST_TEXT = 240
-"""Characters of a message that are shown: its beginning says which it is."""
+"""Characters of a message that are shown: its beginning shows which it is."""
 _LABEL = 9
 """Columns of the words before steps."""
 _LONGEST_NAME = 18
@@ -110,7 +110,7 @@ def _pace(role: Role) -> str:
 
 
 def _section(label: str, steps: Sequence[Step], plan: Plan, role: Role, pace: str = "") -> Iterator[Row]:
-    """Yields the steps of a section, those of a choice under a line that says so."""
+    """Yields the steps of a section, those of a choice under a line of the choice."""
     if pace and steps:
         yield label, "", [pace]
         label = ""

@@ -185,7 +185,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def audience(self) -> str:
         """Name of the role whose sessions receive what others publish; empty without one."""
-        return next((name for role in self.roles for name in sorted(role.publishes_to)), "")
+        names = {role.name for role in self.roles}
+        # One that is no role has been reported, and is none.
+        return next((name for role in self.roles for name in sorted(role.publishes_to & names)), "")
 
     @property
     def fan_out(self) -> FanOut | None:
@@ -211,8 +213,11 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def self_delivery(self) -> SelfDelivery:
         """Delivery to a sender itself; the same for all steps."""
-        steps = (step for role in self.roles for step in role.steps if step.deliver_to)
-        return next((step.self_delivery for step in steps), "either")
+        for role in self.roles:
+            for step in role.steps:
+                if step.deliver_to:
+                    return step.self_delivery
+        return "either"
 
     @property
     def sessions(self) -> int:

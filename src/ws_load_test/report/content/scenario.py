@@ -168,7 +168,7 @@ def reaction_troubles(reaction: ReactionSummary) -> list[str]:
 def step_rows(role: RoleSummary, steps: Sequence[StepSummary]) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yields the rows of a role's steps under `STEP_HEADINGS`, and True for those with failures.
 
-    A streamed answer has two rows more, and the role's iterations one.
+    A streamed answer has up to two rows more, and the role's iterations one.
     """
     for step in steps:
         named = step.place in PLACES and step.place != step.name
@@ -176,8 +176,8 @@ def step_rows(role: RoleSummary, steps: Sequence[StepSummary]) -> Iterator[tuple
         times, failed = _times(step.response_time_ns), format_count(step.failed)
         yield (name, format_count(step.sent), *times, failed), bool(step.failed)
         if step.stream is not None:
-            yield _more("  first", step.stream.first_time_ns), False
-            yield _more("  gap", step.stream.gap_ns), False
+            parts = {"  first": step.stream.first_time_ns, "  gap": step.stream.gap_ns}
+            yield from ((_more(label, stats), False) for label, stats in parts.items() if stats is not None)
     if role.iterations is not None:
         yield _more("an iteration", role.iterations.time_ns), False
 

@@ -155,7 +155,9 @@ def _connections(results: Results) -> str:
     counts, plan = results.summary.connections, results.plans.only
     first = max(0, counts.opened - counts.reconnected - counts.recycled)
     opened = f"{format_count(first)} opened"
-    if plan is not None and plan.connection_profile is None:
+    # Sessions that arrive are more than there are at the same time.
+    arrive = plan is not None and plan.scenario is not None and any(one.arrive_per_s for one in plan.scenario.roles)
+    if plan is not None and plan.connection_profile is None and not arrive:
         opened = f"{format_count(first)} of {format_count(plan.connections)} opened"
     rare = [(counts.reconnected, "reconnected"), (counts.recycled, "recycled"), (counts.failed, "failed")]
     rare += [(counts.lost, "lost"), (counts.cancelled, "cancelled")]

@@ -58,8 +58,19 @@ EXCLUDED: Mapping[str, str] = {
 """Option -> why no scenario has it, and what to write instead."""
 
 
+_PORTABLE = "a scenario runs in the portable engine"
+_EXCLUDED_VALUES: Mapping[tuple[str, str], str] = {
+    ("engine", "native"): f"{_PORTABLE}; leave it out",
+    ("reply_instant", "kernel"): f"{_PORTABLE}, which takes the instant at which a message was read; leave it out",
+}
+"""Option and value -> the same, where another value is no problem."""
+
+
 def excluded(given: Mapping[str, Any]) -> Iterator[OptionProblem]:
     """Yields a problem for each option that a scenario does not take; a flag that is off counts as not given."""
     for name in given:
         if name in EXCLUDED and given[name] is not False:
             yield OptionProblem(option_name(name), f"is not of a plan with roles: {EXCLUDED[name]}")
+    for (name, value), why in _EXCLUDED_VALUES.items():
+        if given.get(name) == value:
+            yield OptionProblem(option_name(name), f"{value} is not of a plan with roles: {why}")

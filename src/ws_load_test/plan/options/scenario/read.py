@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,17 @@ def source_of(given: Mapping[str, Any]) -> PlanSource | None:
     """Returns the plan file that has the roles among options; None without roles, or where they are of Python."""
     role = given.get("role")
     return role.source if isinstance(role, WrittenRoles) else None
+
+
+def files_of(role: Any) -> Iterator[str]:
+    """Yields the files that messages of roles name, as far as these can be read."""
+    value = role.value if isinstance(role, WrittenRoles) else role
+    if isinstance(value, Mapping):
+        send = value.get("send")
+        if isinstance(send, str) and send.startswith("@"):
+            yield send[1:]
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        yield from files_of(inner)
 
 
 def read_scenario(

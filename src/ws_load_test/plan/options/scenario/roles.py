@@ -107,11 +107,7 @@ def _check_role(role: WrittenRole, problems: Problems) -> None:
     if not any(values.get(key) for key in (*_CONTENTS, "like")) and not problems.has(place):
         problems.add(place, "does nothing; give it steps, open, on, timer or like")
     if "python" in values:
-        for key in (*_CONTENTS[:-1], "like"):
-            if key in values:
-                problems.add(
-                    (*place, key), "cannot stand beside python, whose coroutine does it; leave one of them out"
-                )
+        _check_python(role, problems)
     for key, text in _problems_of_numbers(values):
         problems.add((*place, key), text)
     if "steps" not in values and "python" not in values:
@@ -124,6 +120,15 @@ def _check_role(role: WrittenRole, problems: Problems) -> None:
     if role.steps and "rate" not in values and never_waits and not problems.has((*place, "steps")):
         text = "neither wait nor await, so that iterations would follow each other without end"
         problems.add((*place, "steps"), f"{text}; add wait or await to one, or rate to the role")
+
+
+def _check_python(role: WrittenRole, problems: Problems) -> None:
+    for key in (*_CONTENTS[:-1], "like"):
+        if key in role.values:
+            text = "cannot stand beside python, whose coroutine does it; leave one of them out"
+            problems.add((*role.place, key), text)
+    if not problems.has(role.place):
+        problems.add((*role.place, "python"), "is carried out by no engine of this version; write the role's steps")
 
 
 def _problems_of_numbers(values: Mapping[str, Any]) -> list[tuple[str, str]]:

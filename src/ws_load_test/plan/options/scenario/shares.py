@@ -1,4 +1,4 @@
-"""Sessions of each role: out of shares of the connections, or as many as each says."""
+"""Sessions of each role: out of shares of the connections, or the numbers that roles have."""
 
 from __future__ import annotations
 
