@@ -97,6 +97,23 @@ def test_a_message_that_comes_with_a_reply_completes_the_next_step():
     assert played(scene, twice).pushed == []
 
 
+def test_what_comes_after_a_wait_completes_the_step_behind_it():
+    @role
+    async def patient(session):
+        async for _ in session.iterations():
+            await session.send("ready")
+            await session.wait("1h")
+            await session.receive("contains:go", name="go")
+
+    async def scene(peer):
+        assert await peer.sent() == "ready"
+        await asyncio.sleep(0.01)
+        peer.send("go")
+        assert await peer.closed() == 1000
+
+    assert played(scene, patient).pushed == []
+
+
 def test_a_step_times_out_when_the_test_says():
     async def scene(peer):
         await joined(peer)
