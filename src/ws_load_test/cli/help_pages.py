@@ -125,6 +125,10 @@ Message
                               send this once in each session before the load;
                               each of several waits for the reply to the one
                               before; repeatable
+      --scenario FILE.py:NAME
+                              each session runs this coroutine
+                              (docs/scenarios.md); --rate is then that of its
+                              iterations, over all sessions
       --protocol NAME         begin with what a protocol asks for: its
                               handshake, keep-alive and rule of matching; alone
                               with --explain it prints the preset: actioncable,
