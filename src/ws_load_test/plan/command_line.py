@@ -25,7 +25,11 @@ from ws_load_test.plan.option_texts import (
     write_value,
 )
 from ws_load_test.plan.options.catalog import BY_NAME, RUN_OPTIONS
+<<<<<<< HEAD
 from ws_load_test.plan.options.scenario.one_role import only_python_role
+=======
+from ws_load_test.plan.options.scenario.excluded import EXCLUDED
+>>>>>>> sdocs
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.redaction import REDACTED
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER
@@ -77,6 +81,9 @@ def options_of(plan: Plan) -> dict[str, Written]:
     found |= dict(_plain_fields(plan))
     # Written by their own rules, although they are fields.
     found |= dict(_target(plan))
+    if plan.scenario is not None:
+        # Of the steps that send and the role that receives, which the plan file names.
+        found = {name: value for name, value in found.items() if name not in EXCLUDED}
     return {option.name: found[option.name] for option in RUN_OPTIONS if option.name in found}
 
 
