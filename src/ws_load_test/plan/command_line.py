@@ -25,11 +25,8 @@ from ws_load_test.plan.option_texts import (
     write_value,
 )
 from ws_load_test.plan.options.catalog import BY_NAME, RUN_OPTIONS
-<<<<<<< HEAD
-from ws_load_test.plan.options.scenario.one_role import only_python_role
-=======
 from ws_load_test.plan.options.scenario.excluded import EXCLUDED
->>>>>>> sdocs
+from ws_load_test.plan.options.scenario.one_role import only_python_role
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.redaction import REDACTED
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER
@@ -76,7 +73,6 @@ def options_of(plan: Plan) -> dict[str, Written]:
     found |= dict(_load(plan))
     found |= dict(_messages(plan))
     found |= dict(_fan_out(plan))
-    found |= dict(_scenario(plan))
     found |= dict(_sessions(plan))
     found |= dict(_plain_fields(plan))
     # Written by their own rules, although they are fields.
@@ -84,6 +80,7 @@ def options_of(plan: Plan) -> dict[str, Written]:
     if plan.scenario is not None:
         # Of the steps that send and the role that receives, which the plan file names.
         found = {name: value for name, value in found.items() if name not in EXCLUDED}
+        found |= dict(_scenario(plan))
     return {option.name: found[option.name] for option in RUN_OPTIONS if option.name in found}
 
 
