@@ -138,7 +138,8 @@ def test_stomp(recipe, play, play_preset, server):
     messages = all_went_well(play(line, server), setup_messages=1)
     assert messages["answered"] == 40
     assert messages["pushed"] == 0
-    assert server.seen() == {"v12.stomp": 2, "published": 40, "right": 40}
+    seen = server.seen()
+    assert (seen["v12.stomp"], seen["published"], seen["right"], seen["RECEIPT"]) == (2, 40, 40, 40)
     assert play_preset("stomp", server)["send"] == server.seen()["published"] - 40
 
 

@@ -32,6 +32,8 @@ DEFAULT_STALL_NS = 10**9
 """Gap (1 s) above which an answer stalls: a reader of text that appears word by word notices it as a halt."""
 LARGEST_NUMBER = 1 << 53
 """Largest number that is read in a message: doubles have it exactly, and no answer comes near it."""
+HEXADECIMAL = ("0x", b"0x")
+"""First two characters of a number that is written in hexadecimal, as a text or in bytes."""
 _FORMS = f"write contains:TEXT, regex:PATTERN, json:PATH=VALUE or json:PATH ({CODEC_FORMS} find values)"
 
 
@@ -290,6 +292,8 @@ def place_reader(place: str) -> IdExtractor:
 def number_reader(place: str) -> NumberReader:
     """Returns what reads a number, 0 or more and rounded to a whole one, at a place that `parse_place` takes.
 
+    A text that begins with ``0x`` is a number in hexadecimal, as nodes of a blockchain write them.
+
     Raises:
         ValueError: its path or pattern is none.
     """
@@ -300,7 +304,7 @@ def number_reader(place: str) -> NumberReader:
         if text is None:
             return None
         try:
-            value = float(text)
+            value = int(text, 16) if text[:2] in HEXADECIMAL else float(text)
         except ValueError:
             return None
         return round(value) if 0 <= value <= LARGEST_NUMBER else None

@@ -1,7 +1,7 @@
 """A real GraphQL server: ariadne under uvicorn."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from ariadne import MutationType, QueryType, SubscriptionType, make_executable_schema
 from ariadne.asgi import GraphQL
@@ -13,6 +13,8 @@ mutation = MutationType()
 subscription = SubscriptionType()
 listeners = defaultdict(set)
 """Queues of those who listen, by their rooms."""
+versions = Counter()
+"""Versions of documents."""
 
 
 @query.field("room")
@@ -59,6 +61,35 @@ def _posted(event, _info, room):
     return event
 
 
+@mutation.field("edit")
+def edit(_object, _info, doc, text):
+    seen["edits"] += 1
+    versions[doc] += 1
+    changed = {"version": versions[doc], "text": text}
+    for queue in listeners[doc]:
+        queue.put_nowait(changed)
+    return changed
+
+
+@subscription.source("changed")
+async def changes(_object, _info, doc):
+    queue = asyncio.Queue()
+    listeners[doc].add(queue)
+    seen["watchers"] += 1
+    try:
+        while True:
+            yield await queue.get()
+    finally:
+        listeners[doc].discard(queue)
+        seen["watchers gone"] += 1
+
+
+@subscription.field("changed")
+def _changed(event, _info, doc):
+    seen["changes"] += 1
+    return event
+
+
 class Handler(GraphQLTransportWSHandler):
     """Counts pongs."""
 
@@ -77,8 +108,9 @@ schema = make_executable_schema(
     type Room { name: String!  members: Int! }
     type Spoken { room: String!  text: String! }
     type Query { room(name: String!): Room! }
-    type Mutation { post(room: String!, text: String!): Spoken! }
-    type Subscription { spoken(room: String!): Spoken!  posted(room: String!): Spoken! }
+    type Version { version: Int!  text: String! }
+    type Mutation { post(room: String!, text: String!): Spoken!  edit(doc: ID!, text: String!): Version! }
+    type Subscription { spoken(room: String!): Spoken!  posted(room: String!): Spoken!  changed(doc: ID!): Version! }
     """,
     query,
     mutation,

@@ -38,14 +38,17 @@ async def session(connection):
     async def backward():
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ConnectionClosed):
             while frame := await reader.readuntil(b"\0"):
+                seen[frame.split()[0].decode()] += 1
                 await connection.send(frame.lstrip(b"\n"), text=True)
         await connection.close()
 
     task = asyncio.create_task(backward())
     try:
         async for message in connection:
+            seen["heart-beats"] += message == "\n"
             writer.write(message.encode())
     finally:
+        seen["over"] += 1
         task.cancel()
         writer.close()
 
