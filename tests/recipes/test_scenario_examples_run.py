@@ -1,7 +1,8 @@
 """The scenarios of `examples/scenarios`, each played for a moment: every count is that of the server's own log.
 
-Against a real server: graphql (ariadne), json-rpc (pjrpc), socket-io (python-socketio) and stomp (coilmq). Against a
-stand-in of `standins`: api-gateway, chat, language-model, market-data, phoenix and rolling-deploy.
+Against a real server: graphql (ariadne), json-rpc (pjrpc), socket-io (python-socketio) and stomp (coilmq). Against the
+built-in server: game. Against a stand-in of `standins`: api-gateway, chat, language-model, market-data, phoenix and
+rolling-deploy.
 """
 
 import asyncio
@@ -10,16 +11,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import standins
 
 from conftest import Server
 from engine.fan_out.in_process import CHAT, measure, together
+from ws_load_test.echo import EchoServer
 from ws_load_test.plan.options.read_plan import read_plan_file
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parents[1] / "examples" / "scenarios"
+GAME = "game.py:player"
 FEEDS = {
     "users.csv": "name,token\n" + "".join(f"n{number},t{number}\n" for number in range(40)),
     "tokens.csv": "token\n" + "".join(f"t{number}\n" for number in range(40)),
@@ -33,6 +37,27 @@ RESTART = (
     "Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\\r\\n\\r\\n\"); print(one.recv(999))'"
 )
 """Command that restarts a node of `standins.Nodes`."""
+
+
+class Echo(EchoServer):
+    """The built-in server, with a log as stand-ins have it."""
+
+    @property
+    def address(self):
+        """Host and port."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def sessions(self):
+        """Sessions that are open."""
+        return self.open
+
+    @property
+    def log(self):
+        """Its counts."""
+        return {"sessions": self.connections, "messages": self.messages}
+
+
 EXAMPLES = {
     "graphql": ("graphql_server", {"connections": 50, "rooms": 2}, {"40/s": "30/s"}),
     "json-rpc": ("jsonrpc_server", {"connections": 10}, {}),
@@ -44,6 +69,7 @@ EXAMPLES = {
         {"connections": 20, "rooms": 1, "duration": "900ms", "reconnect": "exponential:50ms..200ms"},
         {49: 19},
     ),
+    "game": (Echo, {"connections": 5}, {GAME: str(FOLDER / GAME)}),
     "api-gateway": (standins.Gateway, {"connections": 40, "rooms": 2}, {"9m": "150ms", "20/s": "40/s"}),
     "phoenix": (standins.Phoenix, {"connections": 20, "rooms": 1}, {99: 19, "30s": "150ms", "100/s": "20/s"}),
     "market-data": (standins.MarketData, {"connections": 4}, {}),
@@ -78,7 +104,7 @@ async def play(name, address):
     made = set()
     roles = quicker(written.pop("role").value, values, made)
     assert made == values.keys(), "a value that the example no longer has"
-    url = re.sub(r"^wss://[^/?]+", f"ws://{address}", written.pop("url"))
+    url = re.sub(r"^wss?://[^/?]+", f"ws://{address}", written.pop("url"))
     if "run_at" in written:
         changes = changes | {"run_at": "250ms: " + RESTART.replace("PORT", address.rpartition(":")[2])}
     return await measure(url, **(written | BASE | {"role": roles} | changes))
@@ -194,6 +220,11 @@ def test_all_was_delivered_where_the_file_asks_for_it(played, name):
     assert checks["reach"]
 
 
+def test_every_example_is_played():
+    # One is played where fan-out is tested, against the counts of the built-in server.
+    assert EXAMPLES.keys() | {"built-in-chat"} == {path.stem for path in FOLDER.glob("*.toml")}
+
+
 # --- Real servers ----------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +270,16 @@ def test_stomp(played):
     assert log["MESSAGE"] == tally.deliveries == tally.deliveries_expected
     assert 0 < log["heart-beats"] == sent_by(tally, "timer-1") + tally.warmup_sent
     assert tally.pushed == 0
+
+
+def test_a_game(played):
+    result, tally, log = played["game"]
+    assert log["messages"] == sum(row.sent for row in tally.steps.values())
+    assert sent_by(tally, "join") == sent_by(tally, "give up") == 5
+    assert 0 < sent_by(tally, "move") == tally.answered
+    # It sends back what it gets: that of the last message comes after the session has ended, or is a push.
+    assert tally.pushed <= 5
+    assert not result.summary.sessions.failed
 
 
 # --- Stand-ins -------------------------------------------------------------------------------------------------------

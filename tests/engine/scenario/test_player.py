@@ -593,6 +593,21 @@ def test_answers_of_many_messages():
     assert counts.pushed == 2
 
 
+def test_a_message_that_left_before_the_start_was_known_is_not_answered_in_the_measured_time():
+    with world(role(timers=(timer(S, "beat", "b", "contains:b"),)), warmup_ns=60 * S) as one:
+        one.open()
+        one.start()
+        one.now(S)
+        assert one.sent() == ["b"]
+        start_ns = one.samples.measured_from_ns - 60 * S
+        one.samples.measured_from_ns = start_ns
+        one.load.rows.set_window(from_ns=start_ns)
+        one.receive("b")
+        counts = one.counts()
+    assert (counts.warmup_sent, counts.sent, counts.answered) == (1, 0, 0)
+    assert counts.steps["user/beat"].answered == 0
+
+
 def test_a_timer_whose_answer_is_many_messages():
     with world(
         role(timers=(timer(S, "list", "l", until=("contains:end",)),), reactions=(on("x", "contains:x"),))

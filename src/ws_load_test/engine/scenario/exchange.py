@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ws_load_test.engine.scenario.compiled import CompiledStep
     from ws_load_test.engine.scenario.shared import SteppingSession
 
+NOT_MEASURED_NS = 0
+"""Due instant of a message that left before the measured time, as far as that was known."""
 DEADLINE = 1
 """Kind of the alarm at the time-out of a step."""
 
@@ -103,8 +105,10 @@ class Exchange:
         elif due_ns >= owner.samples.measured_from_ns:
             _count_sent(owner, due_ns, sent_ns, has_left=has_left, awaits=awaits)
             owner.tally.bytes_sent += len(frame) if has_left else 0
-        elif has_left:
-            owner.tally.warmup_sent += 1
+        else:
+            # A worker may learn of its start a little late: what completes the step counts no more than its message.
+            self.due_ns = NOT_MEASURED_NS
+            owner.tally.warmup_sent += has_left
         return has_left
 
     def _count_awaited(self, step: CompiledStep, due_ns: int) -> None:
