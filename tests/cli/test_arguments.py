@@ -297,6 +297,7 @@ def test_the_conditions_of_the_help_are_conditions():
         (["help", "xyzzy"], "help: no topic xyzzy; there are the topics conditions,"),
         (["localhost:3001"], "write ws://localhost:3001"),
         (["localhost"], "write ws://localhost"),
+        (["chat.toml"], "is not a WebSocket URL; a plan file is read with --plan FILE.toml"),
         (["http://localhost:3001/live"], "write ws://localhost:3001/…"),
         (["https://api.example"], "write wss://api.example"),
         (["api.example:443"], "write wss://api.example:443"),

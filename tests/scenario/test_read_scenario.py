@@ -135,6 +135,21 @@ def test_like_takes_what_opens_reacts_and_leaves_and_no_steps():
         assert role.steps == ()
 
 
+def test_a_role_that_only_receives_deliveries_needs_no_contents():
+    say = {"wait": "1s", "send": "{marker}", "deliver-to": "reader"}
+    roles = roles_of({"reader": {"share": 9}, "writer": {"steps": [say]}}, connections=10)
+    assert roles["reader"] == Role("reader", 9)
+    silent = problems({"reader": {"share": 9}, "writer": {"steps": [{"wait": "1s"}]}}, connections=10)
+    assert silent == ["role.reader: does nothing; give it steps, open, on, timer or like"]
+
+
+def test_the_command_line_of_a_run_has_no_option_that_a_plan_with_roles_refuses():
+    say = {"wait": "1s", "send": "{marker} {room}", "await": "json:id", "deliver-to": "user"}
+    plan = make_plan(URL, role={"user": {"open": [{"send": "{room}"}], "steps": [say]}}, connections=10, rooms=2)
+    line = command_line(plan, with_workers=False)
+    assert line == f"ws-load-test {URL} --plan FILE -d 10s --rooms 2"
+
+
 def test_sessions_that_arrive_have_a_bound_and_a_seed_that_is_kept():
     role = {"arrive": "20/s", "arrivals": "poisson", "at-most": 50, "stay": 3, "on": [{"when": "json:a"}]}
     plan = make_plan(URL, role={"user": role})

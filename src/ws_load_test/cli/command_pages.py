@@ -16,6 +16,7 @@ MAIN = CommandPage(
     title="a load generator for WebSocket APIs",
     usage=(
         "ws-load-test URL [options]        put load on URL, report response times",
+        "ws-load-test --plan FILE.toml     as a file says; sessions of several steps",
         "ws-load-test capacity URL         the highest load that meets objectives",
         "ws-load-test demo                 a run against the built-in echo server",
         "ws-load-test echo                 start that server by itself",
@@ -52,6 +53,8 @@ schedule (open loop), and prints how long the replies took, from High Dynamic Ra
       ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv \\
           --bearer {feed.token} -m '{"id": {seq}, "op": "time"}' \\
           --match json:id --expect json:ok=true
+  A chat: sessions that join, speak now and then and leave, as a file says:
+      ws-load-test --plan chat.toml
   Two recordings, of two machines perhaps, as one report:
       ws-load-test report first.jsonl second.jsonl""",
     exit_codes="""\

@@ -5,6 +5,7 @@ PAGES = {
 ws-load-test: a load generator for WebSocket APIs
 
   ws-load-test URL [options]        put load on URL, report response times
+  ws-load-test --plan FILE.toml     as a file says; sessions of several steps
   ws-load-test capacity URL         the highest load that meets objectives
   ws-load-test demo                 a run against the built-in echo server
   ws-load-test echo                 start that server by itself
@@ -334,7 +335,9 @@ While it runs
 Plan
       --plan FILE.toml        read options from a file, under the same names;
                               the command line wins. --no-binary, --no-ping and
-                              so on undo a flag of the file
+                              so on undo a flag of the file. It can have roles,
+                              whose sessions go through several steps:
+                              `ws-load-test help scenarios`
       --explain               print the plan in words, and stop
       --probe, --dry-run      open one connection, send one message, and show
                               every step
@@ -363,6 +366,8 @@ Examples
       ws-load-test wss://api.example -c 100 -r 1000 --feed users.csv \\
           --bearer {feed.token} -m '{"id": {seq}, "op": "time"}' \\
           --match json:id --expect json:ok=true
+  A chat: sessions that join, speak now and then and leave, as a file says:
+      ws-load-test --plan chat.toml
   Two recordings, of two machines perhaps, as one report:
       ws-load-test report first.jsonl second.jsonl
 
@@ -753,6 +758,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test ws://localhost:3001 -c 200 -r 5000      5,000 messages a second
   ws-load-test ws://localhost:3001 -c 200 --stages 30s:1000,2m:5000
   ws-load-test wss://api.example --probe -m '{"op":1}' one message, step by step
+  ws-load-test --plan chat.toml                        sessions of several steps
   ws-load-test demo                                    against a built-in server
 
   -c, --connections N       connections (1)
@@ -775,7 +781,7 @@ ws-load-test: a load generator for WebSocket APIs
 
   --help                    every option; COMMAND --help has those of a command
   help TOPIC                conditions, messages, matching, streams, fan-out,
-                            waves, load, exit-codes, results, cluster
+                            scenarios, waves, load, exit-codes, results, cluster
 """,
     "help conditions": """\
 Conditions: what --fail-if and --abort-if compare
@@ -975,6 +981,8 @@ Messages: what is sent
   --ping                    send ping frames instead, matched by their pongs
   --feed users.csv          rows for {feed.COLUMN}, CSV or JSON lines
   --first-message TEXT      sent once on each connection before the load
+  --protocol socket.io      begin with a preset: handshake, heartbeats, matching;
+                            alone with --explain it is printed
 
 Fields in braces are filled in for each message, all other braces stay:
   {seq}                   number of the message, from 0, unique in the run; in a
@@ -1076,6 +1084,36 @@ Example, against `ws-load-test echo`:
   ws-load-test "ws://localhost:3001/?room={room}" --subscribers 200 --rooms 10 \\
       --publishers 10 --rate 20 -m '{"room": "{room}", "text": "{marker}"}'
 `--probe` shows one delivery between two sessions.
+""",
+    "help scenarios": """\
+Scenarios: sessions that go through several steps, in a plan file with roles
+
+  url = "ws://localhost:3001/?chat"
+  connections = 20
+  [role.user]
+  [[role.user.open]]          # once in each session, before the load
+  name = "join"
+  send = '{"op": "join", "room": "a"}'
+  await = "json:op=joined"    # the message that completes the step
+  [[role.user.steps]]         # again and again
+  name = "say"
+  wait = "exp:2s"             # first a random time, on average 2 s
+  send = '{"op": "say", "room": "a", "id": {seq}}'
+  await = "json:id={seq}"
+
+  --plan chat.toml --explain        in words, with the load to expect
+  --plan chat.toml --probe          one session of each role, step by step
+  --plan chat.toml -c 50 -d 30s     the command line wins over the file
+  --fail-if "steps.say.p99 > 1s" --fail-if "sessions.failed > 0"
+
+  import session.har -o DIR         a plan file of what a browser recorded
+  --protocol phoenix --explain      a file that begins with a protocol's steps
+  schema plan-file                  JSON schema for editors
+  python = "game.py:player"         in a role: a coroutine in place of steps
+
+The file above runs against `ws-load-test echo`. Further keys: leave, on
+(messages that no step awaits), timer, share, stay, iterations, rate, arrive,
+capture, like, deliver-to (docs/scenarios.md).
 """,
     "help waves": """\
 Waves: sessions that the target ends together, as in a deployment

@@ -24,6 +24,7 @@ ws-load-test: a load generator for WebSocket APIs
   ws-load-test ws://localhost:3001 -c 200 -r 5000      5,000 messages a second
   ws-load-test ws://localhost:3001 -c 200 --stages 30s:1000,2m:5000
   ws-load-test wss://api.example --probe -m '{"op":1}' one message, step by step
+  ws-load-test --plan chat.toml                        sessions of several steps
   ws-load-test demo                                    against a built-in server
 
   -c, --connections N       connections (1)
@@ -57,6 +58,7 @@ def topics() -> dict[str, str]:
         "matching": _MATCHING,
         "streams": _STREAMS,
         "fan-out": _FAN_OUT,
+        "scenarios": _SCENARIOS,
         "waves": _WAVES,
         "load": _LOAD,
         "exit-codes": f"Exit codes of a run\n\n{MAIN.exit_codes}\n\n{_EXIT_CODES}",
@@ -151,6 +153,8 @@ Messages: what is sent
   --ping                    send ping frames instead, matched by their pongs
   --feed users.csv          rows for {{feed.COLUMN}}, CSV or JSON lines
   --first-message TEXT      sent once on each connection before the load
+  --protocol socket.io      begin with a preset: handshake, heartbeats, matching;
+                            alone with --explain it is printed
 
 Fields in braces are filled in for each message, all other braces stay:
 {fields}
@@ -224,6 +228,36 @@ Example, against `ws-load-test echo`:
   ws-load-test "ws://localhost:3001/?room={room}" --subscribers 200 --rooms 10 \\
       --publishers 10 --rate 20 -m '{"room": "{room}", "text": "{marker}"}'
 `--probe` shows one delivery between two sessions."""
+
+_SCENARIOS = """\
+Scenarios: sessions that go through several steps, in a plan file with roles
+
+  url = "ws://localhost:3001/?chat"
+  connections = 20
+  [role.user]
+  [[role.user.open]]          # once in each session, before the load
+  name = "join"
+  send = '{"op": "join", "room": "a"}'
+  await = "json:op=joined"    # the message that completes the step
+  [[role.user.steps]]         # again and again
+  name = "say"
+  wait = "exp:2s"             # first a random time, on average 2 s
+  send = '{"op": "say", "room": "a", "id": {seq}}'
+  await = "json:id={seq}"
+
+  --plan chat.toml --explain        in words, with the load to expect
+  --plan chat.toml --probe          one session of each role, step by step
+  --plan chat.toml -c 50 -d 30s     the command line wins over the file
+  --fail-if "steps.say.p99 > 1s" --fail-if "sessions.failed > 0"
+
+  import session.har -o DIR         a plan file of what a browser recorded
+  --protocol phoenix --explain      a file that begins with a protocol's steps
+  schema plan-file                  JSON schema for editors
+  python = "game.py:player"         in a role: a coroutine in place of steps
+
+The file above runs against `ws-load-test echo`. Further keys: leave, on (messages
+that no step awaits), timer, share, stay, iterations, rate, arrive, capture, like,
+deliver-to (docs/scenarios.md)."""
 
 _WAVES = """\
 Waves: sessions that the target ends together, as in a deployment

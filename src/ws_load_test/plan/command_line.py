@@ -25,6 +25,7 @@ from ws_load_test.plan.option_texts import (
     write_value,
 )
 from ws_load_test.plan.options.catalog import BY_NAME, RUN_OPTIONS
+from ws_load_test.plan.options.scenario.excluded import EXCLUDED
 from ws_load_test.plan.options.scenario.one_role import only_python_role
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.redaction import REDACTED
@@ -72,11 +73,14 @@ def options_of(plan: Plan) -> dict[str, Written]:
     found |= dict(_load(plan))
     found |= dict(_messages(plan))
     found |= dict(_fan_out(plan))
-    found |= dict(_scenario(plan))
     found |= dict(_sessions(plan))
     found |= dict(_plain_fields(plan))
     # Written by their own rules, although they are fields.
     found |= dict(_target(plan))
+    if plan.scenario is not None:
+        # Of the steps that send and the role that receives, which the plan file names.
+        found = {name: value for name, value in found.items() if name not in EXCLUDED}
+        found |= dict(_scenario(plan))
     return {option.name: found[option.name] for option in RUN_OPTIONS if option.name in found}
 
 

@@ -90,6 +90,8 @@ _PLAIN_ADDRESS = re.compile(
 
 def _corrected(written: str) -> str:
     """Returns a hint with the WebSocket URL that an address is meant as, without its path, which may hold a secret."""
+    if written.endswith(".toml"):
+        return "a plan file is read with --plan FILE.toml"
     found = _PLAIN_ADDRESS.fullmatch(written)
     if found is None:
         return ""

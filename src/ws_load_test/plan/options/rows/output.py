@@ -312,7 +312,8 @@ PLAN = (
         name="plan",
         metavar="FILE.toml",
         help="read options from a file, under the same names; the command line wins. --no-binary, --no-ping and so on"
-        " undo a flag of the file",
+        " undo a flag of the file. It can have roles, whose sessions go through several steps: `ws-load-test help"
+        " scenarios`",
         group=Group.PLAN,
         parse=option_values.text,
         owner=Owner.OUTPUT,

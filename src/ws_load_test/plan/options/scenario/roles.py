@@ -51,6 +51,7 @@ def read_roles(
             roles[str(name)] = _read_role(str(name), table, place, texts, problems)
         else:
             problems.add(place, f"takes a table such as [role.{name}], not {kind_of(table)}")
+    _check_empty_roles(roles, problems)
     first = _first_of_every_role(every, texts, problems)
     complete = {name: _named(_after(first, _with_base(role, roles, problems))) for name, role in roles.items()}
     broken = any(problems.has((*role.place, "like")) for role in roles.values())
@@ -60,6 +61,15 @@ def read_roles(
             _check_restarts(role, problems)
             check_captures(role, problems)
     return complete
+
+
+def _check_empty_roles(roles: Mapping[str, WrittenRole], problems: Problems) -> None:
+    """Finds roles without contents to which no step delivers: an audience that its URL puts into a room needs none."""
+    audiences = {one.part.deliver_to for role in roles.values() for one in role.all_steps}
+    for name, role in roles.items():
+        empty = not any(role.values.get(key) for key in (*_CONTENTS, "like"))
+        if empty and name not in audiences and not problems.has(role.place):
+            problems.add(role.place, "does nothing; give it steps, open, on, timer or like")
 
 
 def _first_of_every_role(every: Mapping[str, Any], texts: Texts, problems: Problems) -> WrittenRole:
@@ -122,8 +132,6 @@ def _with_code(role: WrittenRole, problems: Problems) -> WrittenRole:
 def _check_role(role: WrittenRole, problems: Problems) -> None:
     """Finds keys of a role that do not fit each other."""
     values, place = role.values, role.place
-    if not any(values.get(key) for key in (*_CONTENTS, "like")) and not problems.has(place):
-        problems.add(place, "does nothing; give it steps, open, on, timer or like")
     if "python" in values:
         _check_python(role, problems)
     for key, text in _problems_of_numbers(values):
