@@ -179,7 +179,7 @@ class CoroutinePlayer(Player):
         if awaits_message and self.deadline_ns:
             await self._rest()
         self._resumes = False
-        if self.phase == GONE or self.connection.closing:
+        if self.phase >= OVER or self.connection.closing:
             raise SessionOver
         return Message(self._latest)
 
