@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from compare import K6, Peer
 from scenario_role import STEPS
 
-from turns import Program, Server, low, paired
+from turns import Program, Server, paired
 
 SETTLE_S = 3.0
 """Time from the last opened connection to the first measured message: the load has become even by then."""
@@ -219,7 +219,7 @@ def main() -> None:
         cells = [
             name,
             f"{statistics.median(run.per_s for run in mine):,.0f}",
-            f"{low([run.cpu_us for run in mine]):.1f} µs",
+            f"{statistics.median(run.cpu_us for run in mine):.1f} µs",
             f"{ratio:.1f} ({quarter:.1f}–{three:.1f})",
             f"{sum(run.lost for run in mine)}",
             f"{statistics.median(run.p99_ms for run in mine):.1f} ms",
