@@ -40,7 +40,7 @@ class Peer:
     name: str
     program: str
     arguments: str
-    counts: str
+    counts: str = ""
     """What it does with a reply."""
     version: str = "--version"
     environment: str = ""
