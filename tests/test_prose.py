@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,11 +31,11 @@ BRITISH = re.compile(
 """British spellings in identifiers, which are US English."""
 
 
+@cache
 def modules():
-    """Yields the modules that the rules hold for, by the path within the package."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        name = path.relative_to(SOURCE).as_posix()
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+    """Returns the modules that the rules hold for, by the path within the package."""
+    paths = sorted(SOURCE.rglob("*.py"))
+    return [(path.relative_to(SOURCE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def docstrings(tree):

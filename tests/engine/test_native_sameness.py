@@ -327,7 +327,7 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike():
         duration="700ms",
     )
     # What is sent at the very end may be answered a moment later.
-    assert 0 < portable.pop("answered_in_window") <= 103 >= native.pop("answered_in_window") > 0
+    assert 0 < portable.pop("answered_in_window") <= 105 >= native.pop("answered_in_window") > 0
     assert native == portable
     assert portable["late_replies"] == 2
     assert portable["duplicate_replies"] == 10 + 2

@@ -21,6 +21,9 @@ from engine.fan_out.in_process import CHAT, measure, together
 from ws_load_test.echo import EchoServer
 from ws_load_test.plan.options.read_plan import read_plan_file
 
+# Restarts, and think times of a short run, leave no room for the load of other tests.
+pytestmark = pytest.mark.alone
+
 HERE = Path(__file__).parent
 FOLDER = HERE.parents[1] / "examples" / "scenarios"
 GAME = "game.py:player"
