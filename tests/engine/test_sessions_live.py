@@ -52,7 +52,8 @@ def test_lost_sessions_are_dialled_again(policy, load):
     assert 0 <= connections.lost - connections.reconnected <= 3
     assert in_balance(summary)
     if policy == "50ms":
-        assert summary.reconnect_time_ns.min >= 50 * MS
+        # Timers of the loop count milliseconds, and may be one early.
+        assert summary.reconnect_time_ns.min >= 49 * MS
 
 
 def test_lost_sessions_stay_lost_unless_a_policy_says_otherwise():
