@@ -1,6 +1,7 @@
 """The command line that repeats a plan: it reads back to the same plan, without secrets to the same but for them."""
 
 import shlex
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from ws_load_test.plan.options.session_values import share
 
 URL = "ws://127.0.0.1:3001/chat?room=7"
 SECRET = "hunter2-9f8e7d6c5b4a"
+GAME = f"{Path(__file__).parents[1] / 'examples/scenarios/game.py'}:player"
 OPEN = {"rate": 100}
 FAN_OUT = {**OPEN, "message": "{marker}", "subscribers": 2}
 SAMPLES = {
@@ -84,6 +86,7 @@ SAMPLES = {
     "stall": [{"until": "contains:x", "stall": "250ms"}],
     "count": [{"until": "contains:x", "count": "json:usage.tokens"}],
     "expect_first": [{"first_message": "x", "expect_first": "json:ok"}],
+    "scenario": [{"scenario": GAME}, {"scenario": GAME, "connections": 6, "rate": 2.5, "rooms": 3, "workers": 1}],
     "protocol": [{"protocol": "pusher"}],
     "fill": [{"protocol": "pusher", "fill": "channel=a=b"}],
     "trace": [{"message": "{traceparent}", "trace": "0.5%"}, {"header": "traceparent: {traceparent}", "trace": 0}],
@@ -237,7 +240,7 @@ def test_shares_read_back(part):
 
 @given(
     st.lists(st.tuples(st.integers(1, 10**12), st.sampled_from(":@"), st.integers(0, 10**9)), max_size=4),
-    st.sampled_from([one for one in ALL if not TAKEN_BY_STAGES & one.keys()]),
+    st.sampled_from([one for one in ALL if not {"scenario", *TAKEN_BY_STAGES} & one.keys()]),
 )
 @settings(max_examples=25, deadline=None)
 def test_stages_beside_any_option_read_back(stages, options):

@@ -58,7 +58,7 @@ def test_the_others_need_an_end_mark(name):
         ({"match": "none", "rate": 1}, "there are no answers to wait for"),
         ({"subscribers": 5, "message": "{marker}", "rate": 1}, "a fan-out is measured by its deliveries"),
         ({"stall": "0s"}, "too short"),
-        ({"count": "usage.tokens"}, "write json:PATH or regex:PATTERN with a group"),
+        ({"count": "usage.tokens"}, "protobuf:NUMBERS or regex:PATTERN with a group"),
         ({"count": "contains:7"}, "no place of a number"),
         ({"count": "regex:tokens"}, "put parentheses around the number"),
         ({"count": "json:a..b"}, "is no path"),

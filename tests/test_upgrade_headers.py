@@ -1,6 +1,5 @@
 """Headers of an upgrade request: what the plan takes, the HTTP library takes; the rest is refused with the plan."""
 
-import asyncio
 import string
 
 import h11
@@ -10,8 +9,9 @@ from hypothesis import strategies as st
 
 from ws_load_test import PlanError, make_plan
 from ws_load_test.common.errors import UsageError
-from ws_load_test.engine.connect.handshake import OpeningHandshake
+from ws_load_test.engine.connect.handshake import request_bytes
 from ws_load_test.engine.connect.upgrade_request import UpgradeRequestFactory
+from ws_load_test.websocket.frames import new_key
 
 URL = "ws://127.0.0.1:3001/"
 SECRET = "hush-hush"
@@ -27,12 +27,9 @@ def problem(**options):
 def headers_sent(**options):
     """The headers of the request of connection 0, as a server's HTTP library reads them."""
 
-    async def main():
-        handshake = OpeningHandshake(UpgradeRequestFactory(make_plan(URL, **options).target).of(0), lambda *_: None)
-        return handshake._request_bytes()
-
+    request = UpgradeRequestFactory(make_plan(URL, **options).target).of(0)
     server = h11.Connection(h11.SERVER)
-    server.receive_data(asyncio.run(main()))
+    server.receive_data(request_bytes(h11.Connection(h11.CLIENT), request, new_key()))
     return server.next_event().headers.raw_items()
 
 

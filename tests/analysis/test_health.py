@@ -17,6 +17,7 @@ from ws_load_test.metrics.recording import (
     Trailer,
     WorkerUsage,
 )
+from ws_load_test.metrics.scenario_metrics import AT_NO_STEP
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load import ClosedLoop, OpenLoop
 from ws_load_test.plan.schedule import LoadProfile, Stage
@@ -272,6 +273,26 @@ class TestLoopLag:
         late = tally(loop={5 * MILLI: 50})
         assert found(working(load(0.2), made=late), kind=Kind.LOOP_LAG).saturates
         assert found(working(load(0.99), made=late), kind=Kind.LOOP_LAG) is None
+
+
+class TestHoldUp:
+    def held_up(self, at, *times):
+        made = tally(held_up_at=Counter(at))
+        for time_ns in times:
+            made.hold_up_ns.record(time_ns)
+        return found(recording(made), kind=Kind.HOLD_UP)
+
+    def test_code_that_keeps_the_loop_is_named_by_the_step_that_took_the_most(self):
+        reason = self.held_up({"player/move": 900 * MILLI, "player/join": 60 * MILLI}, 60 * MILLI, 900 * MILLI)
+        assert not reason.saturates
+        assert 'code of role "player" behind step "move" held up all sessions' in reason.text
+        assert "kept the event loop 2 times for more than 50 ms, at most 900 ms" in reason.text
+
+    def test_code_before_the_first_step_is_at_none(self):
+        assert 'role "player" at no step held up' in self.held_up({f"player/{AT_NO_STEP}": 60 * MILLI}, 60 * MILLI).text
+
+    def test_without_any_there_is_nothing_to_report(self):
+        assert self.held_up({}) is None
 
 
 class TestReadLag:

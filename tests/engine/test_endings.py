@@ -857,8 +857,10 @@ def keys_of_this():
     for table in (REFUSALS, HANDSHAKES, PROXIES, SOCKS):
         yield from (row[-1] for row in table)
     yield from (key for _, key, _ in NOWHERE.values())
-    # Those that end no session have tests of their own, and so have targets that are given up and publishes by HTTP.
+    # Those that end no session have tests of their own, and so have targets that are given up, publishes by HTTP,
+    # reactions of scenarios and coroutines that fail.
     yield from ("reply-timeout", "check-failed", "not-dialed", "open-timeout", "publish-failed")
+    yield from ("reported", "scenario-failed")
 
 
 def test_every_kind_of_fault_and_every_clause_is_provoked():

@@ -78,7 +78,7 @@ def test_tallies_of_nodes_merge_and_travel():
     one.merge(other)
     assert {name: part.opened for name, part in one.nodes.items()} == {"a": 5, "b": 1}
     assert Tally.from_wire(one.to_wire()) == Tally.from_record(one.to_record()) == one
-    with pytest.raises(ValueError, match="no nodes of its own"):
+    with pytest.raises(ValueError, match="no 'nodes' of its own"):
         Tally.from_record({"nodes": {"a": {"nodes": {"b": {}}}}})
 
 

@@ -47,12 +47,14 @@ def total(result):
     return tally
 
 
+NOTHING = dict.fromkeys(
+    ("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings", "unawaited"), 0
+)
+
+
 def messages(sent, *, pushed=0):
     """What the summary says when all that was sent was answered."""
-    nothing = dict.fromkeys(
-        ("unanswered", "dropped", "duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0
-    )
-    return Messages(due=sent, sent=sent, answered=sent, pushed=pushed, **nothing)
+    return Messages(due=sent, sent=sent, answered=sent, pushed=pushed, unanswered=0, dropped=0, **NOTHING)
 
 
 CLOSE_BYTES = 2 + 2
@@ -209,7 +211,7 @@ def test_pongs_that_answer_nothing_are_no_replies():
         "unawaited": 0,
         "dropped": 1,
         "pushed": 1,
-        **dict.fromkeys(("duplicate_replies", "late_replies", "unknown_id", "out_of_order", "greetings"), 0),
+        **NOTHING,
     }
     assert result.summary.faults == {"reply-timeout": 1}
 

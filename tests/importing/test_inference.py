@@ -406,6 +406,9 @@ def test_an_answer_in_many_messages_ends_with_its_mark():
     ]
     (step,) = role_of((">", 1, {"op": "ask", "id": 1}), *parts)["steps"]
     assert step["until"] == "json:done=true"
+    parts = [("<", 0.02, {"id": 1}), ("<", 0.02, {"id": 1}), ("<", 0.02, {"id": 1, "done": True})]
+    (step,) = role_of((">", 1, {"op": "ask", "id": 1}), *parts)["steps"]
+    assert step["until"] == "json:done=true"
 
 
 # --- head ------------------------------------------------------------------------------------------------------------

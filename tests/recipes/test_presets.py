@@ -156,11 +156,15 @@ def test_what_is_wrong_with_a_preset(options, text):
     assert "s3cret" not in str(raised.value)
 
 
-def test_every_role_does_first_what_the_preset_has():
+def test_every_role_does_first_what_the_preset_has(tmp_path):
+    game = tmp_path / "game.py"
+    game.write_text(
+        "from ws_load_test import Session, role\n\n@role\nasync def player(session: Session) -> None: ...\n"
+    )
     roles = {
         "reader": {"open": [{"name": "own", "send": "a"}], "on": [{"when": "contains:b", "name": "own"}]},
         "writer": {"like": "reader", "steps": [{"wait": "1s"}]},
-        "coder": {"python": "game.py:player"},
+        "coder": {"python": f"{game}:player"},
     }
     plan = read_plan(
         {"url": "ws://h/", "protocol": "socket.io", "fill": {"auth": "{env.HOME}"}, "role": roles, "connections": 3}

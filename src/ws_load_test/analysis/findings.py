@@ -46,6 +46,8 @@ class FindingKind(StrEnum):
     GARBAGE = "garbage"
     SEND_LAG = "send-lag"
     LOOP_LAG = "loop-lag"
+    HOLD_UP = "hold-up"
+    """Code of a role that kept the event loop to itself."""
     READ_LAG = "read-lag"
     RATE = "rate"
     QUEUE = "queue"

@@ -19,6 +19,7 @@ from ws_load_test.analysis.findings import (
 )
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.units import format_count, format_duration
+from ws_load_test.metrics.scenario_metrics import AT_NO_STEP, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,7 @@ def _generator_findings(run: RunData) -> list[Finding]:
     if not any(finding.saturates for finding in findings):
         findings += _loop_lag(run)
         findings += _read_lag(run)
-    return [*_host(run), *findings]
+    return [*_host(run), *_held_up(run), *findings]
 
 
 def _merge_hosts(per_host: Sequence[tuple[str, Sequence[Finding]]]) -> list[Finding]:
@@ -226,6 +227,22 @@ def _loop_lag(run: RunData) -> Iterator[Finding]:
             " may include: run longer, or on a quieter machine"
         )
         yield Finding(FindingKind.LOOP_LAG, text, saturates=False)
+
+
+def _held_up(run: RunData) -> Iterator[Finding]:
+    """Yields a finding if the code of a role kept the event loop, and so all sessions of its worker waiting."""
+    times, at = run.tally.hold_up_ns, run.tally.held_up_at
+    if not times.count or not at:
+        return
+    role, step = split_key(min(at, key=lambda key: (-at[key], key)))
+    where = "at no step" if step == AT_NO_STEP else f'behind step "{step}"'
+    often = "once" if times.count == 1 else f"{format_count(times.count)} times"
+    text = (
+        f'code of role "{role}" {where} held up all sessions of its worker: the code of roles kept the event loop'
+        f" {often} for more than 50 ms, at most {format_duration(times.max or 0)}; await what takes long, or call it by"
+        " asyncio.to_thread"
+    )
+    yield Finding(FindingKind.HOLD_UP, text, saturates=False)
 
 
 def _read_lag(run: RunData) -> Iterator[Finding]:

@@ -126,6 +126,10 @@ Message
                               send this once in each session before the load;
                               each of several waits for the reply to the one
                               before; repeatable
+      --scenario FILE.py:NAME
+                              each session runs this coroutine
+                              (docs/scenarios.md); --rate is then that of its
+                              iterations, over all sessions
       --protocol NAME         begin with what a protocol asks for: its
                               handshake, keep-alive and rule of matching; alone
                               with --explain it prints the preset: actioncable,
@@ -977,6 +981,8 @@ Messages: what is sent
   --ping                    send ping frames instead, matched by their pongs
   --feed users.csv          rows for {feed.COLUMN}, CSV or JSON lines
   --first-message TEXT      sent once on each connection before the load
+  --protocol socket.io      begin with a preset: handshake, heartbeat, matching;
+                            alone with --explain it is printed
 
 Fields in braces are filled in for each message, all other braces stay:
   {seq}                   number of the message, from 0, unique in the run; in a

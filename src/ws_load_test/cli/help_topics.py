@@ -153,6 +153,8 @@ Messages: what is sent
   --ping                    send ping frames instead, matched by their pongs
   --feed users.csv          rows for {{feed.COLUMN}}, CSV or JSON lines
   --first-message TEXT      sent once on each connection before the load
+  --protocol socket.io      begin with a preset: handshake, heartbeat, matching;
+                            alone with --explain it is printed
 
 Fields in braces are filled in for each message, all other braces stay:
 {fields}

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 DEMO_OPTIONS = {"connections": 100, "rate": "5k", "duration": "5s"}
 """Load of `demo` unless other options say so: a schedule, which both engines keep. A closed loop is as fast as the
 slower of server and generator, and that is the generator where the compiled engine is not built."""
-_LOAD_OPTIONS = frozenset({"in_flight", "rate_per_connection", "stages", "plan"})
+_LOAD_OPTIONS = frozenset({"in_flight", "rate_per_connection", "stages", "plan", "scenario"})
 """Options that say how many messages are sent, beside --rate: with one of them `demo` has no rate of its own."""
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,8 @@ def _files_read(plan_path: str | None, options: Mapping[str, Any]) -> list[str]:
     texts = [text for value in values for text in (value if isinstance(value, list | tuple) else [value])]
     named = [text[1:] for text in texts if isinstance(text, str) and text.startswith("@")]
     files = [plan_path, *(options.get(name) for name in ("feed", "cacert", "cert", "key"))]
-    return [*(file for file in files if isinstance(file, str)), *named, *files_of(options.get("role"))]
+    roles = [options.get("role"), {"python": options.get("scenario")}]
+    return [*(file for file in files if isinstance(file, str)), *named, *files_of(roles)]
 
 
 def _split_options(options: dict[str, Any], read: Sequence[str] = ()) -> dict[str, Any]:

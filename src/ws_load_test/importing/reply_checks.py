@@ -101,7 +101,9 @@ def stream_checks(exchange: Exchange) -> tuple[str, str]:
     kinds = [one.kind for one in exchange.parts]
     first = kinds[-1].checks[0] if kinds[0].key != kinds[-1].key else ""
     mark = end_mark([*exchange.parts, reply])
-    if reply.kind.key in {kind.key for kind in kinds} and mark is not None:
+    # A type of its own is the most telling end.
+    has_type = reply.kind.key[0] == "type" and reply.kind.key not in {kind.key for kind in kinds}
+    if mark is not None and not has_type:
         return first, f"json:{mark.path}={mark.text}"
     return first, reply.kind.checks[0]
 

@@ -77,6 +77,14 @@ class Metrics(FanOutMetrics):
     loop_lag_ns: Histogram = times(
         MetricSpec("From when a timer of the worker's event loop was due until it ran.", per_host=True)
     )
+    # Only those of more than 50 ms.
+    hold_up_ns: Histogram = times(
+        MetricSpec(
+            "Time for which a role's coroutine kept the event loop, where that was long.",
+            in_warmup=False,
+            per_host=True,
+        )
+    )
     keepalive_time_ns: Histogram = times(
         MetricSpec(
             "From a keep-alive ping to its pong.",

@@ -420,6 +420,15 @@ class CountMetrics(MetricSet):
         )
     )
     # By kind: too-many-open-files.
+    # "player/move", the key of the step behind which the code went on; the count is of ns.
+    held_up_at: Counter[str] = labeled(
+        MetricSpec(
+            "Time of `hold_up_ns` in all, by the step behind which it was.",
+            in_warmup=False,
+            per_host=True,
+            unit_name=FAULT,
+        )
+    )
     host_errors: Counter[str] = labeled(
         MetricSpec("System calls that the generator's own machine refused.", per_host=True, unit_name=FAULT)
     )

@@ -26,6 +26,7 @@ from ws_load_test.plan.option_texts import (
 )
 from ws_load_test.plan.options.catalog import BY_NAME, RUN_OPTIONS
 from ws_load_test.plan.options.scenario.excluded import EXCLUDED
+from ws_load_test.plan.options.scenario.one_role import only_python_role
 from ws_load_test.plan.options.spec import Owner
 from ws_load_test.plan.redaction import REDACTED
 from ws_load_test.websocket.deflate_negotiation import DEFAULT_OFFER
@@ -58,7 +59,7 @@ def command_line(plan: Plan, *, with_workers: bool = True) -> str:
         del written["workers"]
     urls = written.pop("url")
     words = [PROGRAM, *(urls if isinstance(urls, list) else [str(urls)])]
-    if plan.scenario is not None:
+    if plan.scenario is not None and "scenario" not in written:
         # No option has what the roles do.
         words += ["--plan", PLAN_FILE]
     for name, value in written.items():
@@ -79,6 +80,7 @@ def options_of(plan: Plan) -> dict[str, Written]:
     if plan.scenario is not None:
         # Of the steps that send and the role that receives, which the plan file names.
         found = {name: value for name, value in found.items() if name not in EXCLUDED}
+        found |= dict(_scenario(plan))
     return {option.name: found[option.name] for option in RUN_OPTIONS if option.name in found}
 
 
@@ -236,11 +238,27 @@ def _fan_out(plan: Plan) -> Iterator[tuple[str, Written]]:
             yield field.name, str(value) if isinstance(value, MarkerRule) else write_value(value, field.name)
     rooms = fan_out.rooms
     if len(rooms) > 1 or rooms != ("0",):
-        yield "rooms", str(len(rooms)) if rooms == tuple(map(str, range(len(rooms)))) else ",".join(rooms)
+        yield "rooms", _rooms(rooms)
     if fan_out.publish is not None:
         yield "publish_url", f"{fan_out.publish.method} {fan_out.publish.url}"
         if fan_out.publish.headers:
             yield "publish_header", [f"{name}: {value}" for name, value in fan_out.publish.headers]
+
+
+def _scenario(plan: Plan) -> Iterator[tuple[str, Written]]:
+    """Yields the options of a scenario that needs no plan file."""
+    role = only_python_role(plan)
+    if role is None or plan.scenario is None:
+        return
+    yield "scenario", role.python
+    if role.rate_per_s is not None:
+        yield "rate", write_number(role.rate_per_s)
+    if plan.scenario.rooms:
+        yield "rooms", _rooms(plan.scenario.rooms)
+
+
+def _rooms(rooms: tuple[str, ...]) -> str:
+    return str(len(rooms)) if rooms == tuple(map(str, range(len(rooms)))) else ",".join(rooms)
 
 
 def _text(payload: bytes, *, as_is: bool = False) -> str:

@@ -68,6 +68,7 @@ class SessionRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Number of the first one's connection."""
     count: Connections
     """Number of sessions."""
+    """Number of sessions."""
 
     def place_of(self, connection: int) -> int | None:
         """Returns the place of a connection among them, from 0; None if it is none of them."""

@@ -6,6 +6,7 @@ import pytest
 
 from engine.fan_out.in_process import CHAT, measure, together
 from ws_load_test import SessionOver
+from ws_load_test.analysis.generator_health import diagnose
 from ws_load_test.common.errors import PlanError
 from ws_load_test.common.faults import FaultKind
 from ws_load_test.echo import EchoServer
@@ -61,6 +62,16 @@ ELSEWHERE = HEAD + (
     "        await session.send('a')\n"
     "        await asyncio.sleep(60)\n"
 )
+BLOCKS = HEAD + (
+    "import time\n"
+    "@role\nasync def player(session):\n"
+    "    async for turn in session.iterations():\n"
+    "        await session.exchange('a{seq}', until='contains:a', name='ask')\n"
+    "        if turn == 0 and session.number == 0:\n"
+    "            time.sleep(0.12)\n"
+    "        await asyncio.sleep(0.06)\n"
+    "        await session.exchange('b{seq}', until='contains:b', name='other')\n"
+)
 TWICE = HEAD + (
     "@role\nasync def player(session):\n"
     "    async for turn in session.iterations():\n"
@@ -86,6 +97,7 @@ FILES = {
     "overdue": (OVERDUE, {}),
     "raises": (RAISES, {}),
     "elsewhere": (ELSEWHERE, {"longest": "200ms"}),
+    "blocks": (BLOCKS, {}),
     "twice": (TWICE, {"server": FaultyServer(answers_twice)}),
 }
 
@@ -181,6 +193,18 @@ def test_what_a_coroutine_awaits_besides_does_not_hold_up_the_end(played):
     assert not result.summary.faults
     assert tally.unawaited == tally.sent == 4
     assert tally.roles["player"].sessions_completed == 4
+
+
+def test_code_that_keeps_the_loop_is_named_and_what_it_awaits_is_not(played):
+    result, tally = played["blocks"]
+    # A busy machine may keep other stretches of it from ending.
+    assert tally.held_up_at["player/ask"] >= 120_000_000
+    assert tally.held_up_at.most_common(1)[0][0] == "player/ask"
+    assert tally.hold_up_ns.count < steps(tally)["ask"].answered
+    assert any(
+        'code of role "player" behind step "ask" held up' in one.text
+        for one in diagnose([result.recording], result.aggregate)
+    )
 
 
 def test_what_comes_together_with_a_reply_is_received(played):

@@ -84,6 +84,7 @@ def unsupported(plan: Plan) -> list[str]:
         (correlation.check_utf8, "it does not check that texts are UTF-8"),
         (correlation.stream is not None, "its answers are one message each"),
         (bool(correlation.greetings) and message.kind == "ping", "it skips no messages where pongs are the replies"),
+        (message.trace_share is not None, "it follows no trace contexts"),
         (message.sizes is not None, "its messages do not vary in size"),
         (bool(unknown), f"it does not fill {', '.join(f'{{{name}}}' for name in unknown)}"),
     )

@@ -12,7 +12,7 @@ from ws_load_test.engine.scenario.texts import place_reader
 from ws_load_test.metrics.scenario_metrics import part_key
 from ws_load_test.plan.correlation import number_reader
 from ws_load_test.plan.scenario.model import Step
-from ws_load_test.plan.scenario.python_role import checks_of, load_role, split_place
+from ws_load_test.plan.scenario.python_role import PythonRole, checks_of, load_role, split_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -218,9 +218,8 @@ class CompiledTimer:
 class RoleCode:
     """Coroutine of a role, and the steps that it asks for."""
 
-    def __init__(self, role: Role, texts: Texts, rows: ScenarioRows, times: StepTimes) -> None:
-        """Takes what `CompiledRole` takes."""
-        found = load_role(role.python)
+    def __init__(self, role: Role, found: PythonRole, texts: Texts, rows: ScenarioRows, times: StepTimes) -> None:
+        """Takes the role as its file has it, and what `CompiledRole` takes."""
         self.coroutine = found.coroutine
         self.functions = found.functions
         """Functions that take messages, by the name of the reaction."""
@@ -319,12 +318,16 @@ class CompiledRole:
         self.has_captures = any(step.captures for step in self.all_steps()) or any(
             reaction.captures for reaction in self.reactions
         )
-        self.code = RoleCode(role, texts, rows, times) if role.python else None
+        self.code = RoleCode(role, load_role(role.python), texts, rows, times) if role.python else None
         """Code of its sessions, where that is a coroutine; None elsewhere."""
         self.pauses = any(entry.pauses for entry in self.steps)
         """True if an iteration takes time, whatever is chosen."""
         self.only_receives = not (self.steps or self.timers or self.reactions or self.code)
         """True if a session that is ready needs to look at no message."""
+
+    def run_code(self, code: RoleCode) -> None:
+        """Makes its sessions run a coroutine."""
+        self.code, self.only_receives = code, False
 
     def publish_by(self, publishing: Publishing) -> None:
         """Makes the steps whose messages others receive publish them."""

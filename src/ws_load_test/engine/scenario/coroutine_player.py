@@ -14,6 +14,7 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.engine.scenario.audience_player import HearsDeliveries
 from ws_load_test.engine.scenario.compiled import AskedStep
+from ws_load_test.engine.scenario.hold_ups import watch
 from ws_load_test.engine.scenario.player import GONE, LEAVING, OPENING, OVER, PLAYING, WAIT, Player
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.scenario.values import wait_time
@@ -178,7 +179,7 @@ class CoroutinePlayer(Player):
         if awaits_message and self.deadline_ns:
             await self._rest()
         self._resumes = False
-        if self.phase == GONE or self.connection.closing:
+        if self.phase >= OVER or self.connection.closing:
             raise SessionOver
         return Message(self._latest)
 
@@ -225,7 +226,7 @@ class CoroutinePlayer(Player):
         code = self.role.code
         assert code is not None
         try:
-            await code.coroutine(self)
+            await watch(code.coroutine(self), self)
         except SessionOver:
             pass
         except Exception as error:  # noqa: BLE001 - the code is the user's, and may raise anything

@@ -69,7 +69,7 @@ class PlayerLoad(SharedParts, Protocol):
         """Counts a session less, once."""
         ...
 
-    def on_idle(self, connection: Connection) -> None:
+    def on_idle(self, connection: Connection, /) -> None:
         """Takes note that a session has nothing left to do."""
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.engine.conversations.send_only import SendOnlyConversation
@@ -25,7 +25,7 @@ class StepSender(Exchange):
 
     __slots__ = ("carries_load", "connection", "role", "row", "values")
 
-    sends_load: ClassVar[bool] = True
+    sends_load = True
     batches: FrameSource = (b"",)
     content: str | bytes = ""
     """Content of its next message, where its code gives it."""

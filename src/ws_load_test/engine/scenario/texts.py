@@ -146,7 +146,8 @@ class Texts:
 
     def _field(self, field: TemplateField) -> RenderText:
         one = Template("", self._columns)
-        one.parts, one.fields = [field], (field,)
+        one.parts = [field]
+        one.fields = (field,)
         return self.renderer(one)
 
     def renderer(self, template: Template) -> RenderText:

@@ -19,6 +19,11 @@ _NUMBERED = ("sessions", "arrive", "at-most", "at_most")
 """Keys of a role that has a number of sessions of its own, and no share of the connections."""
 
 
+def has_roles(options: Mapping[str, Any]) -> bool:
+    """Returns True if options are those of a plan with roles."""
+    return bool({"role", "scenario"} & options.keys())
+
+
 def shares_connections(options: Mapping[str, Any]) -> bool:
     """Returns True where the roles share the connections, so that these are the load."""
     written = options.get("role")

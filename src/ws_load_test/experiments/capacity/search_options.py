@@ -21,7 +21,12 @@ from ws_load_test.common.units import (
     format_share,
 )
 from ws_load_test.experiments.capacity.bracketing import SearchRange
-from ws_load_test.experiments.capacity.scenario_sessions import arriving_roles, shares_connections, with_sessions
+from ws_load_test.experiments.capacity.scenario_sessions import (
+    arriving_roles,
+    has_roles,
+    shares_connections,
+    with_sessions,
+)
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.condition_sense import check_objective
 from ws_load_test.plan.options.catalog import BY_NAME, owned_by, parse_options, refused_by
@@ -227,7 +232,7 @@ def read_spec(options: Mapping[str, Any]) -> SearchSpec:
 
 def dimension_of(options: Mapping[str, Any], find: Dimension | None) -> Dimension:
     """Returns the quantity that ``--find`` names; without it, the rate, or the sessions of a plan with roles."""
-    return find or ("sessions" if "role" in options else "rate")
+    return find or ("sessions" if has_roles(options) else "rate")
 
 
 def _usual_slo(options: Mapping[str, Any], dimension: Dimension) -> tuple[str, ...]:
@@ -238,10 +243,10 @@ def _usual_slo(options: Mapping[str, Any], dimension: Dimension) -> tuple[str, .
 
 def _problems_of_find(options: Mapping[str, Any], dimension: Dimension) -> list[OptionProblem]:
     """Returns the problem of a quantity that the plan does not have."""
-    if dimension == "sessions" and "role" not in options:
+    if dimension == "sessions" and not has_roles(options):
         text = "sessions are those of roles, and the plan has none; write --find connections"
         return [OptionProblem("--find", text)]
-    if dimension != "sessions" and "role" in options:
+    if dimension != "sessions" and has_roles(options):
         return [OptionProblem("--find", f"a plan with roles has no {dimension} to vary; write --find sessions")]
     return []
 

@@ -15,6 +15,8 @@ LARGEST_FIELD_NUMBER = (1 << 29) - 1
 """Largest number of a field, as the protocol has it."""
 _LONGEST_VARINT_BYTES = 10
 """Bytes of the longest varint: 64 bits, of which each byte has 7."""
+_LAST_BYTE = 0x7F
+"""Largest byte that ends a varint: greater ones have another behind them."""
 _UINT64 = (1 << 64) - 1
 _LARGEST_DEPTH = 100
 """Groups within groups that are skipped, as parsers of the protocol bound them by default."""
@@ -64,7 +66,8 @@ def _occurrences(message: bytes, wanted: int) -> list[int | bytes]:
     """Returns all contents of a field of a message, in order.
 
     Raises:
-        _MalformedError: The message is cut off, or is none.
+        _MalformedError: The message is none.
+        IndexError: It is cut off.
     """
     found: list[int | bytes] = []
     open_groups: list[int] = []
@@ -114,12 +117,17 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 
     Raises:
         _MalformedError: It is cut off, or too long.
+        IndexError: Nothing is there.
     """
+    first = message[at]
+    if first <= _LAST_BYTE:
+        # Most are of one byte.
+        return first, at + 1
     value = shift = 0
     for byte in message[at : at + _LONGEST_VARINT_BYTES]:
         at += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        if byte <= _LAST_BYTE:
             return value & _UINT64, at
         shift += 7
     raise _MalformedError

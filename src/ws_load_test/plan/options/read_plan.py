@@ -47,6 +47,7 @@ from ws_load_test.plan.options.messages import (
 )
 from ws_load_test.plan.options.presets import named_by_preset, with_preset
 from ws_load_test.plan.options.rows.load import SCHEDULE
+from ws_load_test.plan.options.scenario.one_role import named_by_option, with_one_role
 from ws_load_test.plan.options.scenario.problems import PlanSource, WrittenRoles, located
 from ws_load_test.plan.options.scenario.read import FILE_KEYS, read_scenario, source_of
 from ws_load_test.plan.options.session_policy import check_commands_and_node, read_misbehaving, read_reconnect
@@ -56,6 +57,7 @@ from ws_load_test.plan.options.thresholds import check_condition_parts, read_thr
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import room_warnings, threshold_warnings
+from ws_load_test.plan.presets import Preset
 from ws_load_test.plan.schedule import LoadProfile, round_half_down
 from ws_load_test.plan.target import is_on_this_machine
 from ws_load_test.plan.values import check_rate
@@ -88,10 +90,9 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     Raises:
         PlanError: with every problem found.
     """
-    given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
-    given, preset, of_preset = with_preset(given)
+    given, preset, of_given = _expanded(options)
     values, problems = parse_options(given, owned_by(Owner.PLAN))
-    problems += [*of_preset, *unknown_options(given, {*PARSERS, *FILE_KEYS})]
+    problems += [*of_given, *unknown_options(given, {*PARSERS, *FILE_KEYS})]
     if "url" not in given:
         problems.append(OptionProblem("URL", "missing; say what to test, for example ws://localhost:3001"))
     problems += conflicts(values)
@@ -123,7 +124,8 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     if message.feed is not None and not problems:
         check_feed_rows(values, message, message.feed, connections, problems)
     if problems:
-        raise PlanError(located(named_by_preset(problems, preset, options), source_of(given), given))
+        problems = list(named_by_option(named_by_preset(problems, preset, options), given))
+        raise PlanError(located(problems, source_of(given), given))
 
     duration_ns = _duration_ns(values)
     load = RoleLoad() if scenario is not None else _read_load(values, _senders(fan_out, connections), duration_ns)
@@ -160,6 +162,14 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         hints += unused_names(plan.target)
     hints += room_warnings(plan)
     return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + tuple(hints))
+
+
+def _expanded(options: Mapping[str, Any]) -> tuple[dict[str, Any], Preset | None, list[OptionProblem]]:
+    """Returns the options with those that `--scenario` and `--protocol` stand for, the preset, and what is wrong."""
+    given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
+    given, of_scenario = with_one_role(given)
+    given, preset, of_preset = with_preset(given)
+    return given, preset, of_scenario + of_preset
 
 
 def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[OptionProblem]:

@@ -88,7 +88,7 @@ def _sessions(scenario: Scenario, role: Role) -> str:
 
 def _rows(plan: Plan, role: Role) -> Iterator[Row]:
     if role.python:
-        yield "runs", "", [f"the coroutine {role.python}"]
+        yield "runs", "", [f"the coroutine {role.python}", *filter(None, [_pace(role)])]
     yield from _section("opens", role.open, plan, role)
     yield from _section("repeats", role.steps, plan, role, _pace(role))
     if not role.steps and not role.python and not role.timers:

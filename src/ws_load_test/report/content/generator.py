@@ -17,7 +17,7 @@ _MOST_WORKERS_NAMED = 8
 """Workers whose CPU shares fit on one line; of more only the busiest and the idlest are shown."""
 _SHOWN_ELSEWHERE = {FindingKind.PAIRING, FindingKind.FEW_SAMPLES, FindingKind.UNANSWERED}
 """Findings that the report shows at its top, or beside the response times."""
-_LATENESS = {FindingKind.STARVED, FindingKind.SEND_LAG, FindingKind.LOOP_LAG}
+_LATENESS = {FindingKind.STARVED, FindingKind.SEND_LAG, FindingKind.LOOP_LAG, FindingKind.HOLD_UP}
 """Findings that contradict "keeps up"."""
 
 

@@ -189,7 +189,7 @@ def _more(label: str, times: TimeStats | None) -> tuple[str, ...]:
 
 def _times(times: TimeStats | None) -> tuple[str, str, str]:
     if times is None:
-        return (NO_VALUE,) * 3
+        return NO_VALUE, NO_VALUE, NO_VALUE
     return format_duration(times.p50), format_duration(times.p99), format_duration(times.max)
 
 

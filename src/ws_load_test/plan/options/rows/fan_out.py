@@ -12,8 +12,8 @@ from ws_load_test.plan.options.spec import Count, Flag, Group, OptionSpec, Requi
 
 NEEDED = "is of a fan-out; add --subscribers N, or --everyone and -c N"
 FAN_OUT_ONLY: Requirements = {("subscribers", "everyone"): NEEDED}
-FAN_OUT_OR_ROLES: Requirements = {("subscribers", "everyone", "role"): NEEDED}
-"""The same of options that a scenario has as well, whose roles are no option of the command line."""
+FAN_OUT_OR_ROLES: Requirements = {("subscribers", "everyone", "scenario", "role"): NEEDED}
+"""The same of options that a scenario has as well, by --scenario or by the roles of a plan file."""
 _ONLY_MEASURED = "every session of a fan-out is a publisher or a subscriber that is measured"
 NOT_IN_FAN_OUT: Mapping[str, str] = {
     "size": "a delivery is recognized by the {marker} in -m, and generated text has none",

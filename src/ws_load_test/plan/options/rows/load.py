@@ -181,7 +181,7 @@ LOAD = (
         parse=option_values.positive_duration,
         field="ping_interval_ns",
         former_names=("keepalive",),
-        requires={(*SCHEDULE, "role"): OPEN_LOOP_ONLY[SCHEDULE]},
+        requires={(*SCHEDULE, "scenario", "role"): OPEN_LOOP_ONLY[SCHEDULE]},
     ),
 )
 

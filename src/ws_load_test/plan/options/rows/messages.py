@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options import message_values, presets
+from ws_load_test.plan.options.scenario.values import python_role
 from ws_load_test.plan.options.spec import Count, Duration, Flag, Group, Number, OptionSpec, Text, Texts
 from ws_load_test.plan.presets import preset_names
 
@@ -91,6 +92,14 @@ MESSAGE = (
         parse=option_values.strings,
         repeatable=True,
         may_begin_with_hyphen=True,
+    ),
+    OptionSpec(
+        name="scenario",
+        metavar="FILE.py:NAME",
+        help="each session runs this coroutine (docs/scenarios.md); --rate is then that of its iterations, over all"
+        " sessions",
+        group=Group.MESSAGE,
+        parse=python_role,
     ),
     OptionSpec(
         name="protocol",
@@ -182,7 +191,7 @@ REPLIES = (
         parse=option_values.positive_duration,
         default="1s",
         field="correlation.stream.stall_ns",
-        requires={("until", "role"): _ONE_MESSAGE},
+        requires={("until", "scenario", "role"): _ONE_MESSAGE},
     ),
     OptionSpec(
         name="count",
@@ -245,6 +254,7 @@ class MessageOptions(TypedDict, total=False):
     feed: Text
     feed_order: Literal["round-robin", "random", "connection", "connection-shared"] | None
     trace: Number
+    scenario: Text
     protocol: Text
     fill: Texts | Mapping[str, str]
     first_message: Texts

@@ -22,6 +22,7 @@ from ws_load_test.plan.options.scenario.shares import sessions_of
 from ws_load_test.plan.options.scenario.texts import Texts
 from ws_load_test.plan.options.scenario.written_role import WrittenRole
 from ws_load_test.plan.scenario.model import Role, Scenario
+from ws_load_test.plan.scenario.python_role import split_place
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ def source_of(given: Mapping[str, Any]) -> PlanSource | None:
 
 
 def files_of(role: Any) -> Iterator[str]:
-    """Yields the files that messages of roles name, as far as these can be read."""
+    """Yields the files of messages and coroutines that roles name, as far as these can be read."""
     value = role.value if isinstance(role, WrittenRoles) else role
     if isinstance(value, Mapping):
         send = value.get("send")
         if isinstance(send, str) and send.startswith("@"):
             yield send[1:]
+        code = value.get("python")
+        if isinstance(code, str):
+            yield split_place(code)[0]
     for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
         yield from files_of(inner)
 
