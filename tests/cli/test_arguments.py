@@ -293,6 +293,7 @@ def test_the_conditions_of_the_help_are_conditions():
     [
         (["reprot", "run.jsonl"], "unknown command reprot; did you mean report?"),
         (["frobnicate"], "unknown command frobnicate; there are capacity, demo,"),
+        (["run", "chat.toml"], "(a run begins with a URL: ws-load-test ws://host:port, or --plan)"),
         (["help", "mesages"], "help: no topic mesages; did you mean messages?"),
         (["help", "xyzzy"], "help: no topic xyzzy; there are the topics conditions,"),
         (["localhost:3001"], "write ws://localhost:3001"),

@@ -143,6 +143,13 @@ def test_a_role_that_only_receives_deliveries_needs_no_contents():
     assert silent == ["role.reader: does nothing; give it steps, open, on, timer or like"]
 
 
+def test_without_a_number_of_connections_no_share_of_them_is_too_small():
+    steps = [{"wait": "1s"}]
+    found = problems({"reader": {"share": 9, "steps": steps}, "writer": {"steps": steps}})
+    assert len(found) == 1
+    assert "nothing says how many; add connections = 1000" in found[0]
+
+
 def test_the_command_line_of_a_run_has_no_option_that_a_plan_with_roles_refuses():
     say = {"wait": "1s", "send": "{marker} {room}", "await": "json:id", "deliver-to": "user"}
     plan = make_plan(URL, role={"user": {"open": [{"send": "{room}"}], "steps": [say]}}, connections=10, rooms=2)

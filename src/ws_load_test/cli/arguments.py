@@ -290,7 +290,7 @@ def _check_command(arguments: list[str]) -> None:
         return
     near = difflib.get_close_matches(word.lower(), [*commands, "help", "version"], n=1)
     meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}, help and version"
-    raise UsageError(f"unknown command {word}; {meant} (a run begins with a URL: {PROGRAM} ws://host:port)")
+    raise UsageError(f"unknown command {word}; {meant} (a run begins with a URL: {PROGRAM} ws://host:port, or --plan)")
 
 
 def _present_name(argument: str) -> str:

@@ -190,8 +190,11 @@ class RoleProbe(Probe):
         self.transcript.keep(step)
 
     def _facts(self) -> dict[str, Any]:
-        facts = super()._facts()
         fault = self.failed
+        if self.record.fault is None:
+            # Else a session that was refused would seem to be interrupted.
+            self.record.fault = fault
+        facts = super()._facts()
         player = None if self._connection is None else cast("Player", self._connection.sender)
         facts["completed"], facts["pushed"] = self.completed, self.tally.pushed
         if fault is not None:

@@ -98,3 +98,11 @@ def test_names_the_step_at_which_it_failed():
         'Role talker failed at step "shout": the target sent nothing that completes step "shout" of role "talker"'
         " within 300 ms."
     )
+
+
+def test_a_refused_session_is_the_targets_fault():
+    with FaultyServer(answers) as server:
+        url = server.url
+    facts, _ = probed(url)
+    assert facts["conclusion"].startswith("Role talker: The session did not open: the target refuses connections")
+    assert facts["exit_code"] == 3

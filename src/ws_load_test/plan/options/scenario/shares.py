@@ -56,6 +56,8 @@ def _shared(roles: Mapping[str, WrittenRole], connections: int | None, problems:
             problems.add(
                 ("role",), "has roles that share the connections, and nothing says how many; add connections = 1000"
             )
+            # How few are too few for a share is not known either.
+            return dict.fromkeys(shares, 1)
         connections = len(roles)
     numbers = dict(zip(shares, largest_remainders(connections, list(shares.values())), strict=True))
     for name, number in numbers.items():
