@@ -8,14 +8,14 @@ keys are options of either. ``{fill.NAME}`` in a text is such a place.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 _SUFFIX = ".toml"
+_FOLDER = Path(__file__).parent
 _OWN_KEYS = ("about", "tested", "fill", "line", "role")
 
 
@@ -43,17 +43,19 @@ class Preset:
 @cache
 def preset_names() -> tuple[str, ...]:
     """Returns the names of all presets."""
-    found = (one.name for one in files(__name__).iterdir() if one.name.endswith(_SUFFIX))
+    found = (one.name for one in _FOLDER.iterdir() if one.name.endswith(_SUFFIX))
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in found))
 
 
 def preset_text(name: str) -> str:
     """Returns the file of a preset; `name` is one of `preset_names`."""
-    return files(__name__).joinpath(name + _SUFFIX).read_text(encoding="utf-8")
+    return _FOLDER.joinpath(name + _SUFFIX).read_text(encoding="utf-8")
 
 
 def read_preset(name: str, fills: Mapping[str, str] | None = None) -> Preset:
     """Returns a preset; `name` is one of `preset_names`, and `fills` has texts for some of its places."""
+    import tomllib  # noqa: PLC0415 - most runs have no preset
+
     data = tomllib.loads(preset_text(name))
     places: dict[str, str] = data["fill"]
     filled = _filled(data, {**places, **(fills or {})})

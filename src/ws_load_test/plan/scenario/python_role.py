@@ -16,7 +16,6 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -255,6 +254,8 @@ def _module(path: str, written: str) -> object:
 
 def describe_failure(error: BaseException, path: str) -> str:
     """Returns the error of a scenario's file in a phrase, with the last line of the file that it came from."""
+    import traceback  # noqa: PLC0415 - most files do not fail
+
     if isinstance(error, SyntaxError):
         return f"is no Python, in line {error.lineno}: {error.msg}"
     if isinstance(error, OSError) and error.filename == path:

@@ -7,7 +7,6 @@ places: headers, keys, and the ends of values. It decides nothing about their co
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -93,6 +92,8 @@ class _Scanner:
 
     def _key(self) -> list[str]:
         """Reads the names of a key, which dots separate."""
+        import tomllib  # noqa: PLC0415 - of a file with problems alone
+
         names = []
         while True:
             self._skip(_SPACE)
