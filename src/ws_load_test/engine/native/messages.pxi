@@ -1,4 +1,4 @@
-# What the loop is told of messages, from Python's objects to the structs of `talk.h` and `render.h`: how replies are
+# Terms of messages for the loop, from Python's objects to the structs of `talk.h` and `render.h`: how replies are
 # matched and checked, and the templates of what is sent.
 
 cdef uint8_t *_copied(bytes text) except NULL:
