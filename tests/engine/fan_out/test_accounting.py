@@ -227,10 +227,45 @@ def test_a_publish_is_settled_as_soon_as_it_has_come_to_all_who_must_have_it(sel
         worker.come(subscriber, START)
     worker.deliver(START + 6, 1, 0, 0, START + 5)
     worker.settle(START + 7)
-    assert worker.accounting.is_settled() is is_settled
+    assert worker.accounting.can_end() is is_settled
     worker.finish(START + 100, {0: 1})
     assert worker.tally.deliveries == 1
     assert worker.tally.deliveries_expected == 1 + (not is_settled)
+
+
+def test_a_run_need_not_wait_for_members_who_have_left():
+    worker = Worker(FanOut(1, 3))
+    for subscriber in range(3):
+        worker.come(subscriber, START)
+    worker.deliver(START + 6, 0, 0, 0, START + 5)
+    worker.settle(START + 7)
+    worker.go(1, START + 8, by_target=False)
+    assert not worker.accounting.can_end()
+    worker.deliver(START + 9, 2, 0, 0, START + 5)
+    worker.settle(START + 10)
+    # One came behind the publish, and one has left before it came.
+    worker.come(1, START + 10)
+    assert worker.accounting.can_end()
+    worker.finish(START + 11, {0: 1})
+    assert (worker.tally.deliveries_expected, worker.tally.deliveries) == (2, 2)
+    assert (worker.tally.deliveries_ambiguous, worker.tally.deliveries_missing) == (1, 0)
+
+
+def test_what_came_to_no_member_here_is_waited_for():
+    worker = Worker(FanOut(1, 1))
+    worker.come(0, START)
+    worker.accounting.expect({0: 1})
+    assert not worker.accounting.can_end()
+
+
+def test_members_who_are_away_are_waited_for_where_they_are_owed_what_they_missed():
+    worker = Worker(FanOut(1, 2, recovery="expected"))
+    for subscriber in range(2):
+        worker.come(subscriber, START)
+    worker.deliver(START + 6, 0, 0, 0, START + 5)
+    worker.settle(START + 7)
+    worker.go(1, START + 8, by_target=True)
+    assert not worker.accounting.can_end()
 
 
 # --- Times ---

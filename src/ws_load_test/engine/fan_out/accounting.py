@@ -185,9 +185,22 @@ class Accounting:
             log = self._log(publisher)
             log.newest = max(log.newest, count)
 
-    def is_settled(self) -> bool:
-        """Returns True if nothing is outstanding of what is known to have been sent."""
-        return all(log.settled == log.newest for log in self._logs.values())
+    def can_end(self) -> bool:
+        """Returns True if no delivery is outstanding of what is known to have been sent.
+
+        Some publishes may not be settled then: where members have come and gone, claims are judged when the time-out is
+        over, but nothing comes to those who have left.
+        """
+        return all(
+            self._is_everywhere(log, number) for log in self._logs.values() for number in range(log.settled, log.newest)
+        )
+
+    def _is_everywhere(self, log: PublisherLog, number: int) -> bool:
+        """Returns True if a publish has come to every member that was there before it, and still is."""
+        publish = log.window.get(number)
+        if publish is None or self._recovers:
+            return not self._rooms[self._fan_out.room_of_publish(log.number, number)].size
+        return bool((publish.in_time | ~publish.room.present_since(publish.sent_from_ns)).all())
 
     def take_followed(self) -> list[FollowedPublish]:
         """Returns the followed publishes that were settled since the last call."""

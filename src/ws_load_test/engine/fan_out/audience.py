@@ -265,7 +265,7 @@ class Audience:
         self._accounting.expect(published)
         deadline_ns = monotonic_ns() + self._plan.timeout_ns
         self.collect_into(counts.tally)
-        while not self._accounting.is_settled() and monotonic_ns() < deadline_ns:
+        while not self._accounting.can_end() and monotonic_ns() < deadline_ns:
             await asyncio.sleep(min(DRAIN_CHECK_S, max(0, deadline_ns - monotonic_ns()) / NS_PER_S))
             self.collect_into(counts.tally)
         self._accounting.finish(monotonic_ns(), published, counts.tally)

@@ -140,7 +140,12 @@ class RoomMembers:
         """Returns True if every subscriber has been a member since before an instant, and is; cheap."""
         if self._restless_until_ns > at_ns or not self.size:
             return False
-        return bool(((self.member_from_ns <= at_ns) & (self.until_ns == NEVER_NS)).all())
+        return bool(self.present_since(at_ns).all())
+
+    def present_since(self, at_ns: int) -> NDArray[np.bool_]:
+        """Returns for each place whether its subscriber has been a member since before an instant, and is."""
+        present: NDArray[np.bool_] = (self.member_from_ns <= at_ns) & (self.until_ns == NEVER_NS)
+        return present
 
     def standings(
         self, from_ns: int, to_ns: int, timeout_ns: int, *, recovery: bool = False, now_ns: int = NEVER_NS
@@ -150,7 +155,7 @@ class RoomMembers:
         The time-out after them must be over, or what is asked about have come. With `recovery`, a subscriber that was
         away is to receive it once it is back, until the time-out after its return; `now_ns` is the present instant.
         """
-        steady = (self.member_from_ns <= from_ns) & (self.until_ns == NEVER_NS)
+        steady = self.present_since(from_ns)
         found: NDArray[np.int8] = steady.astype(np.int8)
         if steady.all():
             return found
