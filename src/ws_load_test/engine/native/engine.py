@@ -12,19 +12,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
+from ws_load_test.engine.native.conversations import (
+    NativeConversation,
+    NativeCorrelatedConversation,
+    NativeRecentIds,
+)
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
 from ws_load_test.engine.native.reactor import Reactor
 from ws_load_test.engine.native.rules import questions_of, rules_of, source_of, unsupported
-from ws_load_test.engine.native.senders import (
-    NativeClosedLoop,
-    NativeConversation,
-    NativeCorrelatedConversation,
-    NativeOpenLoop,
-    NativeRecentIds,
-    NativeSamples,
-)
+from ws_load_test.engine.native.samples import NativeSamples
+from ws_load_test.engine.native.senders import NativeClosedLoop, NativeOpenLoop
 from ws_load_test.engine.portable import PortableEngine
 from ws_load_test.messages.generator import PayloadStream
 

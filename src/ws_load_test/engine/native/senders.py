@@ -12,32 +12,21 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ws_load_test.common.clock import monotonic_ns
-from ws_load_test.engine.conversations.correlated import CorrelatedConversation
-from ws_load_test.engine.conversations.in_flight import InFlightTable, RecentIds
 from ws_load_test.engine.conversations.in_order import InOrderConversation
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner, ClosedLoopSender
 from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender
 from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender, TurnTaker
+from ws_load_test.engine.native.conversations import NativeCorrelatedConversation
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
-from ws_load_test.engine.sessions.connection import check_failure
-from ws_load_test.metrics.sample_buffer import SampleBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from ws_load_test.engine.conversations.in_flight import Fate
     from ws_load_test.engine.load_models.due_queue import Numbers
     from ws_load_test.engine.native.reactor import Loan, Reactor
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
-    from ws_load_test.engine.sessions.session_group import SessionGroup
-    from ws_load_test.plan.correlation import CorrelationId
 
-TIMES = ("response_time_ns", "service_time_ns", "send_lag_ns", "unread_time_ns")
-"""Histograms of the compiled loop, in its order."""
-
-FATES: tuple[Fate | None, ...] = (None, "duplicate", "late")
-"""Fates of ids, by the compiled loop's numbers (`ids.h`)."""
 LEND_AGAIN_S = 0.001
 """Time after which a session is lent whose transport still had bytes to send: an answered ping, mostly."""
 MOST_IN_FLIGHT = (1 << 32) - 1
@@ -47,125 +36,6 @@ MOST_IN_FLIGHT = (1 << 32) - 1
 _NO_FLIGHTS: deque[tuple[int, int, int]] = deque(maxlen=0)
 _NO_DUE: deque[int] = deque(maxlen=0)
 """Queues of sessions that are lent: nothing stays in them."""
-
-
-class NativeSamples(SampleBuffer):
-    """Samples of sessions that are lent, which the compiled loop counts itself, and of those that came back."""
-
-    __slots__ = ("_faults", "_group", "_reactor")
-
-    def __init__(self, group: SessionGroup, reactor: Reactor, *, on_schedule: bool, checks: Sequence[str] = ()) -> None:
-        """Counts for a group of sessions; `checks` are those of replies, by name."""
-        self._reactor = reactor
-        self._group = group
-        self._faults = [check_failure(name) for name in checks]
-        super().__init__(group.tally, on_schedule=on_schedule)
-
-    @property
-    def measured_from_ns(self) -> int:
-        """Start of the measured time."""
-        return self._reactor.measured_from
-
-    @measured_from_ns.setter
-    def measured_from_ns(self, at_ns: int) -> None:
-        self._reactor.measured_from = at_ns
-
-    @property
-    def measured_until_ns(self) -> int:
-        """End of the measured time."""
-        return self._reactor.measured_until
-
-    @measured_until_ns.setter
-    def measured_until_ns(self, at_ns: int) -> None:
-        self._reactor.measured_until = at_ns
-
-    def flush(self) -> None:
-        """Counts into the tally what both have counted since the last time."""
-        super().flush()
-        tally, reactor = self.tally, self._reactor
-        self.last_done_ns = max(self.last_done_ns, reactor.last_done)
-        for name, count in reactor.take_counts().items():
-            if count:
-                setattr(tally, name, getattr(tally, name) + count)
-        for fault, count in zip(self._faults, reactor.take_failed(), strict=True):
-            if count:
-                self._group.fault(fault, count)
-        for number, name in enumerate(TIMES):
-            values = reactor.take_histogram(number)
-            if values is not None:
-                first, counts, low_ns, high_ns, sum_ns = values
-                getattr(tally, name).add_buckets(first, np.frombuffer(counts, np.int64), low_ns, high_ns, sum_ns)
-
-
-class NativeConversation(InOrderConversation):
-    """Messages in flight, in order, of a session that can be lent."""
-
-    def __init__(self, connection: NativeConnection) -> None:
-        super().__init__(connection)
-        self._session = connection
-
-    def look(self) -> None:
-        """Looks whether anything is in flight, wherever that is known."""
-        if self._session.slot == NOT_LENT:
-            super().look()
-        else:
-            self._note_look(self._session.lender.reactor.oldest_sent(self._session.slot))
-
-
-class NativeRecentIds(RecentIds):
-    """Fates of ids that the compiled loop remembers, for the sessions that came back as well."""
-
-    def __init__(self, reactor: Reactor) -> None:
-        super().__init__()
-        self._reactor = reactor
-
-    def note(self, connection: int, key: CorrelationId, fate: Fate) -> None:
-        """Remembers that a message was answered or given up."""
-        self._reactor.note_fate(connection, _as_bytes(key), fate == "late")
-
-    def classify(self, connection: int, key: CorrelationId) -> Fate | None:
-        """Returns the kind of another reply to a message; None if nothing is known of it."""
-        return FATES[self._reactor.classify(connection, _as_bytes(key))]
-
-    def knows(self, connection: int, key: CorrelationId) -> bool:
-        """True if a message with this id was answered or given up, and is not forgotten."""
-        return self._reactor.knows(connection, _as_bytes(key))
-
-
-class LentTable(InFlightTable):
-    """Messages in flight by their ids, of a session that can be lent."""
-
-    def __init__(self, memory: RecentIds, connection: NativeConnection) -> None:
-        super().__init__(memory, connection.number)
-        self._session = connection
-
-    def expire(self, before_ns: int) -> list[tuple[int, int]]:
-        """Takes out what was sent before an instant, wherever it is in flight: when each was due and sent."""
-        if self._session.slot == NOT_LENT:
-            return super().expire(before_ns)
-        return self._session.lender.reactor.expire(self._session.slot, before_ns)
-
-
-class NativeCorrelatedConversation(CorrelatedConversation):
-    """Messages in flight by their ids, of a session that can be lent."""
-
-    def __init__(self, connection: NativeConnection, recent_ids: RecentIds, *, id_is_text: bool) -> None:
-        """Makes a conversation; ids are texts, or else bytes."""
-        super().__init__(connection, recent_ids)
-        self.table = LentTable(recent_ids, connection)
-        self._id_is_text = id_is_text
-
-    def take_over(self, loan: Loan) -> None:
-        """Goes on with the messages that were in flight while the session was lent."""
-        rows = ((self._key(key), due_ns, sent_ns, number) for key, due_ns, sent_ns, number in loan.by_id)
-        self.table.take_over(rows, loan.sent_by_id, loan.latest_answered)
-
-    def _key(self, key: bytes | None) -> CorrelationId | None:
-        return key.decode() if key is not None and self._id_is_text else key
-
-
-def _as_bytes(key: CorrelationId) -> bytes:
-    return key.encode() if isinstance(key, str) else key
 
 
 class LentSender(LoadSender):
