@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ws_load_test.engine.scenario.player import Player
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ws_load_test.messages.template_field import Row
 
 
-class HearsDeliveries:
-    """Part of a player that may receive what others publish.
+class ReceivesDeliveries(Player):
+    """A player that may receive what others publish; the session's recipient is its subclass's to set.
 
     A delivery is offered to its step and its reactions like any message, as it may be its own acknowledgement, or have
     a sequence; if none takes it, it is no push.
@@ -27,16 +27,16 @@ class HearsDeliveries:
 
     recipient: Recipient
 
-    def on_message(self: Any, opcode: int, payload: bytes, at_ns: int) -> int:
+    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:
         """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
         if not self.recipient.take(payload, at_ns):
-            return int(Player.on_message(self, opcode, payload, at_ns))
+            return super().on_message(opcode, payload, at_ns)
         if not self.role.only_receives or self.awaiting:
             self.take(payload, at_ns)
         return 0
 
 
-class AudiencePlayer(HearsDeliveries, Player):
+class AudiencePlayer(ReceivesDeliveries):
     """One session of a role that goes through steps, and may receive what others publish."""
 
     __slots__ = ("recipient",)

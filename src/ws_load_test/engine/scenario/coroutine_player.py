@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.scenario.audience_player import HearsDeliveries
+from ws_load_test.engine.scenario.audience_player import ReceivesDeliveries
 from ws_load_test.engine.scenario.compiled import AskedStep
 from ws_load_test.engine.scenario.hold_ups import watch
 from ws_load_test.engine.scenario.player import GONE, LEAVING, OPENING, OVER, PLAYING, WAIT, Player
@@ -366,7 +366,7 @@ class CoroutinePlayer(Player):
             task.cancel()
 
 
-class AudienceCoroutinePlayer(HearsDeliveries, CoroutinePlayer):
+class AudienceCoroutinePlayer(ReceivesDeliveries, CoroutinePlayer):
     """One session of a role that is a coroutine, and may receive what others publish."""
 
     __slots__ = ("recipient",)
