@@ -12,6 +12,11 @@ async def player(session: Session) -> None:
     reply: Message = await session.exchange("{seq}", until=checks, name="ask", timeout=2, expect="json:c")
     value: str | None = reply.json("a.b[0]")
     content: bytes = reply.bytes
+    words: list[Message] = []
+    last: Message = await session.exchange(
+        "{seq}", until="json:done", first="any", each=["json:id={seq}"], count="json:tokens", on_part=words.append
+    )
+    value = last.json("tokens")
     try:
         async for turn in session.iterations():
             number: int = turn

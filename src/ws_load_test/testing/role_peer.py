@@ -23,10 +23,11 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.scenario.alarms import Alarms
-from ws_load_test.engine.scenario.compiled import RoleCode, StepTimes
+from ws_load_test.engine.scenario.compiled_step import StepTimes
 from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.exchange import DEADLINE
 from ws_load_test.engine.scenario.player import WAIT
+from ws_load_test.engine.scenario.role_code import RoleCode
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.scenario.texts import Texts
 from ws_load_test.engine.sessions.connection import Connection

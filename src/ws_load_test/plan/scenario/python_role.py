@@ -103,17 +103,30 @@ class Session(Protocol):
         name: str = "exchange",
         timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
         expect: str | Sequence[str] = (),
+        first: str | Sequence[str] | None = None,
+        each: str | Sequence[str] = (),
+        count: str = "",
+        on_part: Callable[[Message], object] | None = None,
     ) -> Message:
         """Sends a message, and returns the one that satisfies all checks of `until`.
 
+        With `first`, the answer is many messages: all that come up to that one, but for those that reactions take.
+
         Args:
             text: Content; bytes are sent as a binary message.
-            until: Checks that the reply must satisfy: ``json:id={seq}``.
+            until: Checks that the reply must satisfy, or the last message of an answer: ``json:id={seq}``.
             name: Name under which the step is counted.
             timeout: Longest time until the reply, in seconds or with a unit; None: that of the plan.
             expect: Checks of the reply of which each that fails is a fault.
+            first: Checks of the message that counts as the first of an answer of many: ``json:word``; ``any``: the
+                first that comes.
+            each: Checks that each message of such an answer satisfies: ``json:id={seq}``.
+            count: Place of a number in its last message, such as its tokens: ``json:usage.tokens``.
+            on_part: Called with each of its messages as it comes, from the first to the last.
 
         Raises:
+            ValueError: A check is none.
+            TypeError: `each`, `count` or `on_part` without `first`.
             SessionOver: The session or the run has ended; so it does at a time-out, which fails the session here.
         """
         ...
