@@ -31,3 +31,13 @@ async def player(session: Session) -> None:
 def noted(session: Session, message: Message) -> None:
     """Takes a note."""
     session.values["latest"] = message.text
+
+
+@role(deliver_to="reader", self_delivery="excluded")
+async def writer(session: Session) -> None:
+    """Publishes."""
+    async for _ in session.iterations():
+        await session.send('{"room": "{room}", "text": "{marker}"}', name="say")
+
+
+writer.on("json:op=said", name="said")

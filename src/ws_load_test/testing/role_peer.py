@@ -365,7 +365,7 @@ def _load_of(role: PythonRole, iterations: int, room: str, peer: RolePeer) -> Sc
     load.compile(source, lambda _: ())
     compiled: CompiledRole = load.roles[0]
     place = f"{inspect.getsourcefile(role.coroutine) or ''}:{role.__name__}"
-    named = msgspec.structs.replace(model, python=place)
+    named = msgspec.structs.replace(model, python=place, deliver_to=role.deliver_to)
     compiled.run_code(RoleCode(named, role, Texts(source), load.rows, StepTimes(plan.timeout_ns, scenario.stall_ns)))
     load.coroutine_player_type = _Player
     load.keeper = peer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.scenario.player import GONE, LEAVING, OPENING, OVER, PLAYING, WAIT, Player
-from ws_load_test.engine.scenario.role_code import AskedStep, AskedStream
+from ws_load_test.engine.scenario.role_code import MARKER, AskedStep, AskedStream
 from ws_load_test.plan import values as option_values
 from ws_load_test.plan.options.scenario.values import wait_time
 from ws_load_test.plan.scenario.python_role import Message, SessionOver
@@ -30,6 +30,10 @@ _parse_wait = lru_cache(256)(wait_time)
 _parse_duration = lru_cache(256)(option_values.duration)
 _ONLY_OF_STREAMS = (
     'each, count and on_part are of an answer of many messages; add first="any", or the check of its first'
+)
+_NOT_SETTLED = (
+    f"{MARKER} is of messages within session.iterations(): before, and behind it, it is not settled which sessions must"
+    " receive them"
 )
 _NO_CHECK = "until has no check of the reply; add one, or call session.send for a message that nothing answers"
 
@@ -175,6 +179,9 @@ class CodeSession(Player):
         await self._go_on()
         code = self.role.code
         assert code is not None
+        publishes = code.publishes and isinstance(text, str) and MARKER in text
+        if publishes and self.phase != PLAYING:
+            raise RuntimeError(_NOT_SETTLED)
         step = code.step(
             AskedStep(
                 name,
@@ -185,6 +192,7 @@ class CodeSession(Player):
                 opens=self.phase == OPENING,
                 is_load=self.phase == PLAYING,
                 stream=stream,
+                publishes=publishes,
             )
         )
         if text is not None:

@@ -133,6 +133,8 @@ class CompiledRole:
         for step in self.all_steps():
             if step.is_delivered:
                 step.publishing = publishing
+        if self.code is not None:
+            self.code.publishing = publishing
 
     def all_steps(self) -> list[CompiledStep]:
         """Returns every step, those of timers included."""

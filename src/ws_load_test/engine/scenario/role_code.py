@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ws_load_test.engine.scenario.compiled_step import CompiledStep, StepStream
+from ws_load_test.messages.fields import PublishMarker
 from ws_load_test.plan.correlation import parse_number_place
 from ws_load_test.plan.scenario.model import Step
 from ws_load_test.plan.scenario.python_role import PythonRole, checks_of, split_place
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.scenario.compiled_step import StepTimes
+    from ws_load_test.engine.scenario.compiled_step import Publishing, StepTimes
     from ws_load_test.engine.scenario.rows import ScenarioRows
-    from ws_load_test.engine.scenario.texts import Speaker, Texts
+    from ws_load_test.engine.scenario.texts import Outgoing, Speaker, Texts
     from ws_load_test.plan.scenario.model import Role
 
 MAX_KNOWN_CONTENTS = 1024
@@ -22,6 +23,8 @@ MAX_KNOWN_CONTENTS = 1024
 MAX_KNOWN_STEPS = 4096
 """Steps of one role that are kept compiled, of some 2 kB each: where a check has the number of a turn in it, each turn
 has another."""
+MARKER = PublishMarker.example
+"""Field of a message that other sessions receive."""
 ANY = "any"
 """Value of `first` of an answer whose first message is the first that comes."""
 
@@ -39,11 +42,15 @@ class RoleCode:
         self.path = str(Path(self.file).absolute())
         self.timeout_ns = times.timeout_ns
         """Time-out of steps that have none of their own."""
+        self.publishes = bool(role.deliver_to)
+        """Other sessions receive what it sends with a marker."""
+        self.publishing: Publishing | None = None
+        """Publishers of these messages; None: no session receives them."""
         self._role = role.name
         self._texts = texts
         self._rows = rows
         self._times = times
-        self._spoken = SpokenText(texts)
+        self._spoken = SpokenText(texts, publishes=self.publishes)
         self._steps: dict[AskedStep, CompiledStep] = {}
 
     def step(self, asked: AskedStep) -> CompiledStep:
@@ -71,6 +78,8 @@ class RoleCode:
         step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=False)
         if asked.sends:
             step.outgoing, step.to_totals = self._spoken, asked.is_load
+        if asked.publishes:
+            step.is_delivered, step.publishing = True, self.publishing
         if stream is not None and step.completes is not None:
             first, each = stream.first, checks_of(stream.each)
             step.stream = StepStream(
@@ -113,13 +122,24 @@ class AskedStep(NamedTuple):
     """Its messages are part of the load."""
     stream: AskedStream | None
     """Rules of its answer, where that is many messages; None elsewhere."""
+    publishes: bool
+    """Other sessions receive its message."""
 
 
 class SpokenText:
     """Message whose content the code of a session has given."""
 
-    def __init__(self, texts: Texts) -> None:
-        self._outgoing = lru_cache(MAX_KNOWN_CONTENTS)(texts.spoken)
+    def __init__(self, texts: Texts, *, publishes: bool) -> None:
+        """Takes what compiles it; `publishes`: other sessions receive those that have a marker."""
+        self._texts = texts
+        self._publishes = publishes
+        self._outgoing = lru_cache(MAX_KNOWN_CONTENTS)(self._compiled)
+
+    def _compiled(self, content: str | bytes) -> Outgoing:
+        has_marker = isinstance(content, str) and MARKER in content
+        if has_marker and not self._publishes:
+            raise ValueError(f'{MARKER} is for deliveries; write @role(deliver_to="ROLE"), the role that receives them')
+        return self._texts.spoken(content, to_audience=has_marker)
 
     def frame(self, number: int, speaker: Speaker) -> bytes:
         """Returns the content as a frame; fields in it are filled in."""
