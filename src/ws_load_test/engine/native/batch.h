@@ -57,7 +57,7 @@ static inline uint32_t ws_make(ws_batch *b, ws_source *source, const ws_rules *r
     do {
         uint8_t *frame = b->data + b->size, *payload = frame + WS_LARGEST_HEAD;
         size_t size = ws_render(source, payload, connection);
-        if (rules->by != WS_BY_ORDER) {
+        if (rules->by > WS_BY_ORDER) {
             ws_value id;
             ws_batch_note_id(b, ws_id_of(rules, 0, payload, size, &id), &id);
         }

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
+from ws_load_test.engine.conversations.send_only import SendOnlyConversation
 from ws_load_test.engine.native.conversations import (
     NativeConversation,
     NativeCorrelatedConversation,
@@ -67,7 +68,7 @@ class NativeFactory(ConnectionFactory):
         if native.reading.extract_id is not None:
             by_path = self._plan.correlation.by_path
             return NativeCorrelatedConversation(native, self._recent_ids, id_is_text=by_path)
-        return NativeConversation(native)
+        return SendOnlyConversation(native) if native.reading.send_only else NativeConversation(native)
 
     def _payloads(self, number: int) -> PayloadStream:
         """Returns the messages of connection `number`, for when it comes back: they are the compiled loop's."""

@@ -54,7 +54,7 @@ cdef extern from *:
     uint64_t ws_sum_high(const ws_histogram *) nogil
 
 cdef extern from "batch.h" nogil:
-    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
+    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_UNAWAITED, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
     enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
     ctypedef struct ws_step:
         const uint8_t *name

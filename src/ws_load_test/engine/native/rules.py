@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ws_load_test.plan.correlation import Check, Correlation
     from ws_load_test.plan.plan import Plan
 
-IN_ORDER, BY_PAYLOAD, BY_JSON, BY_QUESTION = range(4)
+UNAWAITED, IN_ORDER, BY_PAYLOAD, BY_JSON, BY_QUESTION = range(-1, 4)
 """Rules by which a reply finds its message (`talk.h`): what the loop cannot find itself, it has Python find."""
 CONTAINS, IN_JSON, BY_PYTHON = range(3)
 """Kinds of checks (`scan.h`)."""
@@ -79,7 +79,6 @@ def unsupported(plan: Plan) -> list[str]:
     correlation, message = plan.correlation, plan.message
     unknown = [name for name in message.fields if name not in _FIELDS]
     rules = (
-        (correlation.rule == "none", "it awaits a reply to each message"),
         (bool(correlation.auto_replies), "it answers no messages of the target"),
         (correlation.check_utf8, "it does not check that texts are UTF-8"),
         (correlation.stream is not None, "its answers are one message each"),
@@ -93,7 +92,7 @@ def unsupported(plan: Plan) -> list[str]:
 
 def rules_of(correlation: Correlation, reading: ReadPolicy) -> Rules:
     """Returns how the replies of a plan are matched and checked."""
-    by = IN_ORDER
+    by = UNAWAITED if reading.send_only else IN_ORDER
     if reading.extract_id is not None:
         by = BY_PAYLOAD if reading.id_is_payload else BY_JSON if correlation.rule == "json" else BY_QUESTION
     return Rules(
