@@ -645,3 +645,31 @@ def test_pushes_beside_messages_that_await_no_reply_are_counted_alike():
     portable, native = both(talks, connections=1, rate=40, duration="500ms", match="none")
     assert native == portable
     assert (portable["pushed"], portable["pushed_bytes"], portable["unanswered"]) == (4, 16, 20)
+
+
+@pytest.mark.parametrize("order", ["round-robin", "connection"])
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_messages_of_a_feed_are_the_same(tmp_path, load, order):
+    """Which session sends which is a matter of moments, unless each connection has a row of its own."""
+    path = tmp_path / "feed.csv"
+    path.write_text("name\n" + "".join(f"{'x' * number}{number}\n" for number in range(8)))
+    seen = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(behaviors.echoes) as server:
+            plan = make_plan(
+                server.url,
+                workers=1,
+                connections=4,
+                messages=20,
+                message="{feed.name}",
+                feed=str(path),
+                feed_order=order,
+                **LOADS[load],
+            )
+            assert engine_type.unsupported(plan) == []
+            counted = run(counts_of(engine_type, plan))
+            assert counted["answered"] == 20
+            seen.append(sorted(server.seen.payloads))
+    if (order, load) == ("connection", "closed"):
+        seen = [sorted(set(payloads)) for payloads in seen]
+    assert seen[0] == seen[1]

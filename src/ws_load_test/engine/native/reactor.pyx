@@ -21,6 +21,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
 include "messages.pxi"
 include "loans.pxi"
+include "source.pxi"
 include "tls.pxi"
 
 cdef enum:
@@ -64,9 +65,9 @@ cdef class Reactor:
     cdef uint32_t *free_slots
     cdef uint32_t n_free
     cdef ws_rules rules
-    cdef ws_source source
-    cdef ws_batch batch  # what leaves next, or equal messages as frames, in a row
-    cdef bint varies
+    cdef MessageSource messages  # None where all are equal
+    cdef ws_batch equal  # equal messages as frames, in a row
+    cdef ws_batch *batch  # what leaves next
     cdef object questions, answer
     cdef size_t frame_bytes
     cdef uint32_t most_frames
@@ -114,7 +115,8 @@ cdef class Reactor:
         self.max_in_flight = <uint32_t>-1
         self.most_frames = copies
         self.frame_bytes = len(frames) // copies
-        self.batch.data = <uint8_t *>malloc(max(1, len(frames)))
+        self.batch = &self.equal
+        self.equal.data = <uint8_t *>malloc(max(1, len(frames)))
         self.pongs = <uint8_t *>malloc(PONGS_BYTES)
         self.plain = <uint8_t *>malloc(WS_BUFFER)
         self.cipher = <uint8_t *>malloc(WS_BUFFER)
@@ -122,9 +124,9 @@ cdef class Reactor:
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
-        if not self.batch.data or not self.pongs or not self.plain or not self.cipher:
+        if not self.equal.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
-        memcpy(self.batch.data, PyBytes_AsString(frames), len(frames))
+        memcpy(self.equal.data, PyBytes_AsString(frames), len(frames))
         if ws_backend_open(&self.kernel):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
 
@@ -136,8 +138,7 @@ cdef class Reactor:
         for histogram in range(4):
             free(self._histogram(histogram).counts)
         ws_rules_free(&self.rules)
-        ws_source_free(&self.source)
-        ws_batch_free(&self.batch)
+        ws_batch_free(&self.equal)
         free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         ws_backend_close(&self.kernel)
@@ -164,18 +165,9 @@ cdef class Reactor:
         if reads_whole:
             self.taker.message = _on_message
 
-    def vary(self, source):
-        """Takes messages that are made as they leave (`Source` in rules.py), once, in place of equal ones."""
-        _set_source(&self.source, source)
-        ws_batch_free(&self.batch)
-        if not ws_batch_init(&self.batch, &self.source):
-            raise MemoryError
-        self.varies = True
-
-    def render(self, uint64_t connection):
-        """Returns the next message of a connection."""
-        cdef uint8_t *payload = self.batch.data + WS_LARGEST_HEAD
-        return PyBytes_FromStringAndSize(<char *>payload, ws_render(&self.source, payload, connection))
+    def vary(self, MessageSource messages not None):
+        """Takes messages that are made as they leave, once, in place of equal ones."""
+        self.messages, self.batch = messages, &messages.batch
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -271,6 +263,9 @@ cdef class Reactor:
 
         Returns:
             True if there is an event, or a block of the schedule is used up.
+
+        Raises:
+            UsageError: A row of the feed is broken.
         """
         self.turn_end = until_ns
         if self.kernel_instants:
@@ -285,6 +280,8 @@ cdef class Reactor:
                     break
             if self.again:
                 self._arm(1)
+        if self.messages is not None:
+            self.messages.fail()
         return bool(self._has_news())
 
     cdef bint _has_news(self) noexcept nogil:
@@ -523,6 +520,9 @@ cdef class Reactor:
             return
         while count:
             some = self._make(s, count)
+            if not some:
+                self._arm(1)
+                return
             count -= some
             now = ws_now_ns()
             if not self._write(s, self.batch.data, self.batch.size, now):
@@ -533,9 +533,9 @@ cdef class Reactor:
             self._have_left(s, now, now, some)
 
     cdef inline uint32_t _make(self, ws_session *s, uint32_t most) noexcept nogil:
-        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together."""
-        if self.varies:
-            return ws_make(&self.batch, &self.source, &self.rules, s.connection, most)
+        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together; 0: none can."""
+        if self.messages is not None:
+            return ws_make(self.batch, &self.messages.source, &self.rules, s.connection, most)
         most = min(most, self.most_frames)
         self.batch.size = most * self.frame_bytes
         return most
@@ -549,7 +549,7 @@ cdef class Reactor:
                 self.counts.unanswered += count
                 ws_record(&self.lag, sent - due, count)
         else:
-            ws_batch_left(&self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
+            ws_batch_left(self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
             s.in_flight += count
 
     cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
@@ -558,7 +558,10 @@ cdef class Reactor:
         if s.in_flight >= self.max_in_flight:
             ws_keep_due(s, due)
             return
-        self._make(s, 1)
+        if not self._make(s, 1):
+            self.counts.dropped += due >= self.measured_from
+            self._arm(1)
+            return
         now = ws_now_ns()
         if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.batch.data, self.batch.size, now):
             # The session is dead, as the reader is about to find, or the target reads nothing.
