@@ -54,7 +54,7 @@ cdef extern from *:
     uint64_t ws_sum_high(const ws_histogram *) nogil
 
 cdef extern from "batch.h" nogil:
-    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
+    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_UNAWAITED, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
     enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
     ctypedef struct ws_step:
         const uint8_t *name
@@ -115,7 +115,16 @@ cdef extern from "batch.h" nogil:
     ctypedef struct ws_template:
         ws_part *parts
         unsigned count
+        unsigned of_feed
         size_t largest
+    enum: WS_HOLE_FEED, WS_ROWS_IN_TURN, WS_ROWS_RANDOM, WS_RECENT_ROWS
+    ctypedef struct ws_rows:
+        int order
+        uint32_t values
+        uint64_t taken
+        uint32_t recent[1024]
+        int (*more)(void *) noexcept nogil
+        void *loop
     ctypedef struct ws_source:
         ws_template *templates
         unsigned count
@@ -126,7 +135,7 @@ cdef extern from "batch.h" nogil:
         uint64_t random[4]
         uint8_t first
         uint32_t mask
-        size_t largest
+        ws_rows rows
     ctypedef struct ws_batch:
         uint8_t *data
         size_t size
@@ -145,8 +154,11 @@ cdef extern from "batch.h" nogil:
     void ws_rules_free(ws_rules *)
     size_t ws_hole_bytes(const ws_part *)
     size_t ws_render(ws_source *, uint8_t *, uint64_t)
+    bint ws_rows_used_up(const ws_rows *)
+    int ws_rows_add(ws_rows *, const uint8_t *, const uint64_t *, uint32_t)
+    void ws_source_fit(ws_source *)
     void ws_source_free(ws_source *)
-    int ws_batch_init(ws_batch *, const ws_source *)
+    int ws_batch_fit(ws_batch *, const ws_source *)
     void ws_batch_free(ws_batch *)
     uint32_t ws_make(ws_batch *, ws_source *, const ws_rules *, uint64_t, uint32_t)
     void ws_batch_left(const ws_batch *, ws_rules *, ws_session_ids *, uint32_t, uint64_t, int64_t, int64_t)

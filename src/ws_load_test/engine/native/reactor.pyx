@@ -12,8 +12,6 @@ read after each `recv` and before each `send`: 23 ns each, and neither instant i
 What is kept of a session is in `session.h`, and all that the kernel is asked for in `backend_epoll.h`.
 """
 
-from collections import namedtuple
-
 cimport cython
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -22,6 +20,8 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
 include "messages.pxi"
+include "loans.pxi"
+include "source.pxi"
 include "tls.pxi"
 
 cdef enum:
@@ -48,17 +48,10 @@ cdef struct Answered:
 
 cdef struct Counts:
     uint64_t sent, warmup_sent, due, dropped
-    uint64_t answered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
+    uint64_t answered, unanswered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
     uint64_t late_replies, duplicate_replies, unknown_id, out_of_order, greetings
     uint64_t bytes_sent, answers_left_out, write_blocked_ns
     int64_t bytes_received  # below 0 where bytes of an earlier interval are counted by Python instead
-
-
-Loan = namedtuple(
-    "Loan",
-    "in_flight by_id sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
-    "fragments opcode greetings unread error starved ping tls_ended tls_failure",
-)
 
 
 @cython.final
@@ -72,9 +65,9 @@ cdef class Reactor:
     cdef uint32_t *free_slots
     cdef uint32_t n_free
     cdef ws_rules rules
-    cdef ws_source source
-    cdef ws_batch batch  # what leaves next, or equal messages as frames, in a row
-    cdef bint varies
+    cdef MessageSource messages  # None where all are equal
+    cdef ws_batch equal  # equal messages as frames, in a row
+    cdef ws_batch *batch  # what leaves next
     cdef object questions, answer
     cdef size_t frame_bytes
     cdef uint32_t most_frames
@@ -122,7 +115,8 @@ cdef class Reactor:
         self.max_in_flight = <uint32_t>-1
         self.most_frames = copies
         self.frame_bytes = len(frames) // copies
-        self.batch.data = <uint8_t *>malloc(max(1, len(frames)))
+        self.batch = &self.equal
+        self.equal.data = <uint8_t *>malloc(max(1, len(frames)))
         self.pongs = <uint8_t *>malloc(PONGS_BYTES)
         self.plain = <uint8_t *>malloc(WS_BUFFER)
         self.cipher = <uint8_t *>malloc(WS_BUFFER)
@@ -130,9 +124,9 @@ cdef class Reactor:
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
-        if not self.batch.data or not self.pongs or not self.plain or not self.cipher:
+        if not self.equal.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
-        memcpy(self.batch.data, PyBytes_AsString(frames), len(frames))
+        memcpy(self.equal.data, PyBytes_AsString(frames), len(frames))
         if ws_backend_open(&self.kernel):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
 
@@ -144,8 +138,7 @@ cdef class Reactor:
         for histogram in range(4):
             free(self._histogram(histogram).counts)
         ws_rules_free(&self.rules)
-        ws_source_free(&self.source)
-        ws_batch_free(&self.batch)
+        ws_batch_free(&self.equal)
         free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         ws_backend_close(&self.kernel)
@@ -172,18 +165,9 @@ cdef class Reactor:
         if reads_whole:
             self.taker.message = _on_message
 
-    def vary(self, source):
-        """Takes messages that are made as they leave (`Source` in rules.py), once, in place of equal ones."""
-        _set_source(&self.source, source)
-        ws_batch_free(&self.batch)
-        if not ws_batch_init(&self.batch, &self.source):
-            raise MemoryError
-        self.varies = True
-
-    def render(self, uint64_t connection):
-        """Returns the next message of a connection."""
-        cdef uint8_t *payload = self.batch.data + WS_LARGEST_HEAD
-        return PyBytes_FromStringAndSize(<char *>payload, ws_render(&self.source, payload, connection))
+    def vary(self, MessageSource messages not None):
+        """Takes messages that are made as they leave, once, in place of equal ones."""
+        self.messages, self.batch = messages, &messages.batch
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -245,49 +229,11 @@ cdef class Reactor:
         return 0
 
     def give_back(self, uint32_t slot):
-        """Ends a loan. Returns all that Python needs to go on with the session.
-
-        Returns:
-            The messages in flight as ``(due, sent, count)``, oldest first, or by their ids as ``(id, due, sent, number)``,
-            with the number of the next and that of the latest that was answered; the due instants of those that wait for room;
-            the bytes that have not left, and since when; the frame that is cut off, and its size, 0 if not known;
-            payload bytes of the message whose fragments have come, or -1, these fragments and its kind; greetings that are to come; bytes that are read and not looked at; the
-            errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
-            has ended, and the reason if it broke.
-        """
+        """Ends a loan. Returns all that Python needs to go on with the session (`Loan` in reactor.pyi)."""
         cdef ws_session *s = &self.all[slot]
-        cdef uint32_t i
-        flights = []
-        for i in range(s.ring_length):
-            flight = ws_flight_at(s, i)[0]
-            flights.append((flight.due, flight.sent, flight.count))
-        backlog = [ws_waiting_at(s, i) for i in range(s.backlog_length)]
-        unsent = PyBytes_FromStringAndSize(<char *>s.out.data + s.out.at, s.out.end - s.out.at) if s.out.end else b""
-        ping = PyBytes_FromStringAndSize(<char *>s.rest, s.ping_size) if s.ping_waits else None
-        unread, cut, cut_size = b"", b"", 0
-        head = PyBytes_FromStringAndSize(<char *>s.stream.head, s.stream.have)
-        if s.odd:
-            unread = head + PyBytes_FromStringAndSize(<char *>s.rest, s.rest_size)
-            # Python counts these again.
-            self.counts.bytes_received -= <int64_t>len(unread)
-        elif s.stream.have:
-            cut = head
-            if s.stream.payload:
-                cut_size = s.stream.have + s.stream.payload
-                if s.stream.head[0] & 15 > WS_CLOSE and s.stream.control:
-                    cut += PyBytes_FromStringAndSize(<char *>s.stream.control, s.stream.seen)
-                elif self.taker.message:
-                    s.stream.kept_size -= s.stream.seen
-                    cut += PyBytes_FromStringAndSize(<char *>s.stream.kept + s.stream.kept_size, s.stream.seen)
-                else:
-                    # The content of a message that is only counted was not kept, and is not looked at.
-                    cut += bytes(s.stream.seen)
-        fragments = PyBytes_FromStringAndSize(<char *>s.stream.kept, s.stream.kept_size) if s.stream.kept_size else b""
-        by_id = self._take_by_id(s)
-        state = Loan(
-            flights, by_id, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
-            s.stream.fragmented, fragments, s.stream.opcode, s.greetings, unread, s.error, s.starved, ping, s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
-        )
+        state = _loan_of(s, &self.rules, self.taker.message != NULL)
+        # Python counts these again.
+        self.counts.bytes_received -= <int64_t>len(state.unread)
         ws_unwatch(&self.kernel, s.fd)
         self._leave_rotation(slot)
         self._drop_from_changed(slot)
@@ -295,19 +241,6 @@ cdef class Reactor:
         self.free_slots[self.n_free] = slot
         self.n_free += 1
         return state
-
-    cdef list _take_by_id(self, ws_session *s):
-        """Takes out the messages of a session that are in flight by their ids, oldest first."""
-        cdef ws_awaited *oldest
-        taken = []
-        while s.ids.oldest:
-            oldest = &self.rules.awaiting.all[s.ids.oldest]
-            key = None
-            if oldest.size != <uint32_t>WS_NO_ID:
-                key = PyBytes_FromStringAndSize(<char *>ws_awaited_id(oldest), oldest.size)
-            taken.append((key, oldest.due, oldest.sent, oldest.number))
-            ws_awaiting_remove(&self.rules.awaiting, &s.ids, oldest)
-        return taken
 
     cdef void _drop_from_changed(self, uint32_t slot) noexcept:
         """Takes a session out of those that have events: what is left of them concerns nothing any more."""
@@ -330,6 +263,9 @@ cdef class Reactor:
 
         Returns:
             True if there is an event, or a block of the schedule is used up.
+
+        Raises:
+            UsageError: A row of the feed is broken.
         """
         self.turn_end = until_ns
         if self.kernel_instants:
@@ -344,6 +280,8 @@ cdef class Reactor:
                     break
             if self.again:
                 self._arm(1)
+        if self.messages is not None:
+            self.messages.fail()
         return bool(self._has_news())
 
     cdef bint _has_news(self) noexcept nogil:
@@ -479,7 +417,7 @@ cdef class Reactor:
             ws_keep_rest(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
-        if replies and self.rules.by == WS_BY_ORDER:
+        if replies and self.rules.by <= WS_BY_ORDER:
             replies = self._pair(s, replies, at)
         return replies
 
@@ -582,6 +520,9 @@ cdef class Reactor:
             return
         while count:
             some = self._make(s, count)
+            if not some:
+                self._arm(1)
+                return
             count -= some
             now = ws_now_ns()
             if not self._write(s, self.batch.data, self.batch.size, now):
@@ -592,19 +533,23 @@ cdef class Reactor:
             self._have_left(s, now, now, some)
 
     cdef inline uint32_t _make(self, ws_session *s, uint32_t most) noexcept nogil:
-        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together."""
-        if self.varies:
-            return ws_make(&self.batch, &self.source, &self.rules, s.connection, most)
+        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together; 0: none can."""
+        if self.messages is not None:
+            return ws_make(self.batch, &self.messages.source, &self.rules, s.connection, most)
         most = min(most, self.most_frames)
         self.batch.size = most * self.frame_bytes
         return most
 
     cdef inline void _have_left(self, ws_session *s, int64_t due, int64_t sent, uint32_t count) noexcept nogil:
-        """Notes the messages that were made last as in flight."""
+        """Notes the messages that were made last as in flight, unless no reply is awaited."""
         if self.rules.by == WS_BY_ORDER:
             ws_launch(s, due, sent, count)
+        elif self.rules.by == WS_UNAWAITED:
+            if due >= self.measured_from:
+                self.counts.unanswered += count
+                ws_record(&self.lag, sent - due, count)
         else:
-            ws_batch_left(&self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
+            ws_batch_left(self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
             s.in_flight += count
 
     cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
@@ -613,7 +558,10 @@ cdef class Reactor:
         if s.in_flight >= self.max_in_flight:
             ws_keep_due(s, due)
             return
-        self._make(s, 1)
+        if not self._make(s, 1):
+            self.counts.dropped += due >= self.measured_from
+            self._arm(1)
+            return
         now = ws_now_ns()
         if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.batch.data, self.batch.size, now):
             # The session is dead, as the reader is about to find, or the target reads nothing.
@@ -706,7 +654,7 @@ cdef class Reactor:
             if s.pinged and size == 8 and not memcmp(payload, s.pong, 8):
                 s.pinged, s.pong_at = False, self.read_at
                 self._note(<uint32_t>(s - self.all), PONG)
-            if self.rules.pongs and self.rules.by != WS_BY_ORDER:
+            if self.rules.pongs and self.rules.by > WS_BY_ORDER:
                 self.pong_replies += self._message(s, True, payload, size)
             elif self.rules.pongs:
                 self.pong_replies += ws_is_pong(&self.rules, payload, size)
