@@ -186,7 +186,7 @@ cdef extern from "session.h" nogil:
         bint ping_waits
         uint8_t ping_size
         int error
-        uint64_t connection
+        uint32_t connection
         uint32_t in_flight
         uint32_t greetings
         ws_session_ids ids
@@ -198,9 +198,10 @@ cdef extern from "session.h" nogil:
         uint8_t pong[8]
         void *tls
         bint tls_ended
+        bint asleep
         const char *tls_failure
         ws_stream stream
-        ws_out out
+        ws_out *out
         uint8_t *rest
         size_t rest_size
     void ws_session_init(ws_session *)
@@ -211,8 +212,8 @@ cdef extern from "session.h" nogil:
     int64_t ws_waiting_at(const ws_session *, uint32_t)
     void ws_keep_due(ws_session *, int64_t)
     int64_t ws_next_waiting(ws_session *)
-    bint ws_append(ws_out *, const uint8_t *, size_t)
-    void ws_clear_out(ws_out *)
+    bint ws_append(ws_out **, const uint8_t *, size_t)
+    void ws_clear_out(ws_out **)
     void ws_keep_rest(ws_session *, const uint8_t *, size_t)
     int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
 
