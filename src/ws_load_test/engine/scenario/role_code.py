@@ -38,9 +38,10 @@ class RoleCode:
         self.coroutine = found.coroutine
         self.functions = found.functions
         """Functions that take messages, by the name of the reaction."""
-        self.file = split_place(role.python)[0]
-        """Path of its file, as it is written."""
-        self.path = str(Path(self.file).absolute())
+        path = Path(split_place(role.python)[0])
+        self.file = path.name
+        """Name of its file: its folder may be that of another machine."""
+        self.path = str(path.absolute())
         self.timeout_ns = times.timeout_ns
         """Time-out of steps that have none of their own."""
         self.publishes = bool(role.deliver_to)
