@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import itertools
 import json
 
@@ -68,14 +67,6 @@ ENDS = {
     "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
 }
 """Bytes that end a session."""
-
-
-@pytest.fixture(autouse=True)
-def collected_garbage():
-    """Undoes what an engine does to the garbage collector of its process."""
-    yield
-    gc.unfreeze()
-    gc.enable()
 
 
 @pytest.fixture(scope="module")
