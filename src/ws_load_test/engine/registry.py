@@ -23,12 +23,33 @@ def _portable() -> type[Engine]:
 def _native() -> type[Engine]:
     from ws_load_test.engine.native.engine import NativeEngine  # noqa: PLC0415 - on demand
 
-    return NativeEngine
+    return _native_by_epoll() if why_no_io_uring() else NativeEngine
 
 
-ENGINES: dict[str, Callable[[], type[Engine]]] = {"native": _native, "portable": _portable}
+def _native_by_epoll() -> type[Engine]:
+    from ws_load_test.engine.native.engine import NativeEpollEngine  # noqa: PLC0415 - on demand
+
+    return NativeEpollEngine
+
+
+def why_no_io_uring() -> str:
+    """Returns why the native engine cannot use io_uring, and uses epoll instead; empty if it can.
+
+    Raises:
+        ImportError: It is not built.
+    """
+    from ws_load_test.engine.native import io_uring  # noqa: PLC0415 - on demand
+
+    return io_uring.why_no_io_uring()
+
+
+ENGINES: dict[str, Callable[[], type[Engine]]] = {
+    "native": _native,
+    "native-epoll": _native_by_epoll,
+    "portable": _portable,
+}
 """For each name, what imports the engine's class (ImportError: it is not built); the first that can is preferred."""
-COMPILED_PARTS = {"native": "ws_load_test.engine.native.reactor"}
+COMPILED_PARTS = dict.fromkeys(("native", "native-epoll"), "ws_load_test.engine.native.reactor")
 """For an engine that a build may lack, the module that is built; it imports nothing else of the engine."""
 DEFAULT_ENGINE = "auto"
 

@@ -35,6 +35,8 @@ typedef struct {
     int odd;         /* because of a frame */
     int stamped;     /* the kernel says when it received what is read */
     int stopped;     /* nothing more of the load leaves */
+    int leaves;      /* messages of it are to leave together with others */
+    uint32_t answered; /* messages that were answered in this turn */
     int pinged;      /* the pong to a ping of our own is to be timed */
     int ping_waits;  /* the latest ping is answered once all that waits has left */
     uint8_t ping_size;
