@@ -604,3 +604,72 @@ def test_greetings_answer_nothing_in_either(load, options):
     portable, native = both(greets, connections=1, messages=8, skip_first=skip, **options, **LOADS[load])
     assert native == portable
     assert (portable["greetings"], portable["answered"]) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ping": True}, {"ignore": "contains:event", "skip_first": 1}, {"message": "{seq} of {connection}"}],
+    ids=["texts", "pings", "greetings", "fields"],
+)
+def test_messages_that_await_no_reply_are_counted_alike(options):
+    """Whatever the server says is a push, whether or not it looks like an answer."""
+
+    async def talks(peer):
+        await peer.upgrade()
+        await peer.send_frame(frames.TEXT, b"hello")
+        while (got := await peer.read_frame()).opcode != frames.CLOSE:
+            peer.seen.messages += 1
+            opcode = frames.PONG if got.opcode == frames.PING else frames.TEXT
+            await peer.send_raw(frames.encode_frame(opcode, got.payload) + frames.encode_frame(frames.TEXT, b"event"))
+        await peer.send_frame(frames.CLOSE, got.payload[:2])
+
+    portable, native = both(talks, connections=2, messages=20, match="none", rate=500, **options)
+    for counted in (portable, native):
+        # What is said when the load is over may be read, or not.
+        assert 0 < counted.pop("pushed") <= 42
+        for name in ("pushed_bytes", "bytes_received", "surplus_replies"):
+            counted.pop(name, None)
+    assert native == portable
+    assert (portable["unanswered"], portable["send_lag_ns"]) == (20, 20)
+
+
+def test_pushes_beside_messages_that_await_no_reply_are_counted_alike():
+    """Each has its bytes, and none is a reply too many, as a pong is."""
+
+    async def talks(peer):
+        await peer.upgrade()
+        async for message in peer.messages():
+            if peer.seen.messages < 5:
+                await peer.send_frame(frames.TEXT, message.payload)
+
+    portable, native = both(talks, connections=1, rate=40, duration="500ms", match="none")
+    assert native == portable
+    assert (portable["pushed"], portable["pushed_bytes"], portable["unanswered"]) == (4, 16, 20)
+
+
+@pytest.mark.parametrize("order", ["round-robin", "connection"])
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_messages_of_a_feed_are_the_same(tmp_path, load, order):
+    """Which session sends which is a matter of moments, unless each connection has a row of its own."""
+    path = tmp_path / "feed.csv"
+    path.write_text("name\n" + "".join(f"{'x' * number}{number}\n" for number in range(8)))
+    seen = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(behaviors.echoes) as server:
+            plan = make_plan(
+                server.url,
+                workers=1,
+                connections=4,
+                messages=20,
+                message="{feed.name}",
+                feed=str(path),
+                feed_order=order,
+                **LOADS[load],
+            )
+            assert engine_type.unsupported(plan) == []
+            counted = run(counts_of(engine_type, plan))
+            assert counted["answered"] == 20
+            seen.append(sorted(server.seen.payloads))
+    if (order, load) == ("connection", "closed"):
+        seen = [sorted(set(payloads)) for payloads in seen]
+    assert seen[0] == seen[1]

@@ -9,7 +9,7 @@
  */
 #include "talk.h"
 
-#include "render.h"
+#include "batch.h"
 
 #include <stdio.h>
 
@@ -243,7 +243,7 @@ static void check_frames(uint64_t *frames) {
         {literal, 7, WS_HOLE_SEQ, 0, 0}, {literal, draw(8), WS_HOLE_RANDOM, 1 + draw(draw(8) ? 200 : 70000), 0},
         {literal, 0, WS_HOLE_UUID, 0, 0}, {literal, 1, WS_HOLE_INT, low, span}, {literal, 3, WS_HOLE_CONNECTION, 0, 0},
         {literal, 1, WS_HOLE_NOW_MS, 0, 0}};
-    ws_template template = {parts, 1 + draw(6), 0};
+    ws_template template = {parts, 1 + draw(6), 0, 0};
     ws_source *source = calloc(1, sizeof *source);
     source->templates = &template, source->shards = 1 + draw(5), source->shard = draw((uint32_t)source->shards);
     for (int i = 0; i < 4; i++) source->random[i] = 1 + draw(1u << 31);
@@ -264,21 +264,107 @@ static void check_frames(uint64_t *frames) {
     ++*frames;
 }
 
+/* --- Rows of a feed ----------------------------------------------------------------------------------------------------- */
+
+enum { ROWS = 300, VALUES = 3, LONGEST_VALUE = 60 };
+
+typedef struct { ws_source *source; uint64_t handed; uint32_t values; int broken; } feeding;
+
+/* The text of a value: its row and its place are in each of its bytes. */
+static size_t value_text(uint64_t row, uint32_t value, uint8_t *out) {
+    size_t size = (row * 7 + value * 13) % LONGEST_VALUE;
+    for (size_t i = 0; i < size; i++) out[i] = (uint8_t)(row * 31 + value * 101 + i);
+    return size;
+}
+
+static int hand_over(feeding *f, uint32_t rows) {
+    /* Blocks of their own, so that a read past their ends is seen. */
+    uint64_t *sizes = malloc(rows * f->values * sizeof *sizes + 1);
+    size_t total = 0, count = 0;
+    uint8_t *text = malloc(rows * f->values * LONGEST_VALUE + 1);
+    for (uint32_t row = 0; row < rows; row++, f->handed++)
+        for (uint32_t value = 0; value < f->values; value++) total += sizes[count++] = value_text(f->handed, value, text + total);
+    uint8_t *exact = malloc(total + 1);
+    memcpy(exact, text, total);
+    if (!ws_rows_add(&f->source->rows, exact, sizes, rows)) fail("no memory");
+    free(exact), free(text), free(sizes);
+    ws_source_fit(f->source);
+    return 1;
+}
+
+static int more(void *loop) {
+    feeding *f = loop;
+    if (f->broken && !draw(4)) return 0;
+    return hand_over(f, 1 + draw(70));
+}
+
+static void check_rows(uint64_t *rows) {
+    ws_part parts[2 * VALUES];
+    memset(parts, 0, sizeof parts);
+    uint32_t values = 1 + draw(VALUES), used = 1 + draw(2 * VALUES);
+    for (uint32_t i = 0; i < used; i++) parts[i] = (ws_part){(uint8_t *)"-", 1, WS_HOLE_FEED, draw(values), 0};
+    ws_template template = {parts, used, used, used};
+    ws_source *source = calloc(1, sizeof *source);
+    feeding f = {source, 0, values, draw(2)};
+    *source = (ws_source){.templates = &template, .count = 1, .shards = 1 + draw(5), .random = {1, 2, 3, 4}};
+    source->shard = draw((uint32_t)source->shards);
+    source->rows.order = WS_ROWS_IN_TURN + (int)draw(4), source->rows.values = values;
+    source->rows.more = more, source->rows.loop = &f;
+    if (source->rows.order != WS_ROWS_ONCE) hand_over(&f, 1 + draw(ROWS));
+    ws_batch batch = {0};
+    ws_rules rules = {.by = draw(2) ? WS_BY_PAYLOAD : WS_BY_ORDER};
+    if (!ws_batch_fit(&batch, source)) fail("no memory");
+    uint64_t number = 0;
+    for (int turn = 0; turn < 20; turn++) {
+        uint64_t connection = draw(source->rows.count + !source->rows.count) * source->shards + source->shard;
+        uint32_t most = 1 + draw(100), made = ws_make(&batch, source, &rules, connection, most);
+        if (made > most || (!made && !f.broken)) fail("another number of messages");
+        const uint8_t *at = batch.data;
+        for (uint32_t i = 0; i < made; i++, number++) {
+            uint8_t wanted[2 * VALUES * (LONGEST_VALUE + 1)];
+            uint64_t row = number;
+            if (source->rows.order == WS_ROWS_IN_TURN) row = ws_global_index(number, source->shard, source->shards) % source->rows.count;
+            if (source->rows.order == WS_ROWS_OF_CONNECTION) row = connection / source->shards;
+            if (source->rows.order == WS_ROWS_RANDOM) {
+                if (source->rows.taken < number + 1) fail("a row that was not counted");
+                if (source->rows.taken - number > WS_RECENT_ROWS) fail("rows that were not asked for");
+                row = source->rows.recent[number % WS_RECENT_ROWS];
+            }
+            size_t size = 0;
+            for (uint32_t hole = 0; hole < used; hole++) {
+                wanted[size++] = '-';
+                size += value_text(row, (uint32_t)parts[hole].low, wanted + size);
+            }
+            size_t head = size < 126 ? 6 : 8;
+            for (size_t k = 0; k < size; k++)
+                if ((at[head + k] ^ at[head - 4 + (k & 3)]) != wanted[k]) fail("another row");
+            at += head + size;
+            ++*rows;
+        }
+        if (at != batch.data + batch.size) fail("frames of another size");
+    }
+    ws_batch_free(&batch);
+    ws_rows_free(&source->rows);
+    free(source);
+}
+
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? atof(argv[1]) : 5;
     if (argc > 2) state ^= strtoull(argv[2], NULL, 10) * 2654435761u;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     double end = (double)now.tv_sec + (double)now.tv_nsec / 1e9 + seconds;
-    uint64_t found = 0, answered = 0, frames = 0;
+    uint64_t found = 0, answered = 0, frames = 0, rows = 0;
     for (uint64_t turn = 0; (double)now.tv_sec + (double)now.tv_nsec / 1e9 < end; turn++) {
         for (int i = 0; i < 300; i++) check_scanner(&found);
         check_ids(&answered);
         for (int i = 0; i < 30; i++) check_frames(&frames);
+        for (int i = 0; i < 10; i++) check_rows(&rows);
         if (turn % 20 == 0) check_fates();
         clock_gettime(CLOCK_MONOTONIC, &now);
     }
-    printf("%lu values found, %lu messages answered by their ids, %lu frames rendered: all as they should be\n", found, answered, frames);
-    return !(found && answered && frames);
+    printf("%lu values found, %lu messages answered by their ids, %lu frames rendered, %lu rows of feeds: all as they should be\n", found, answered,
+        frames, rows);
+    return !(found && answered && frames && rows);
 }
 #endif

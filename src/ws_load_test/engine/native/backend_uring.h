@@ -20,7 +20,7 @@ enum {
 enum { WS_RECEIVES = 1, WS_AWAITS_ROOM, WS_SENDS, WS_AWAITS_TIMER, WS_CANCELS };
 
 static inline uint64_t ws_request_of(int kind, uint32_t loan, uint32_t slot) {
-    return (uint64_t)kind << 56 | (uint64_t)(loan & 0xFFFFFF) << 32 | slot;
+    return (uint64_t)kind << 56 | (uint64_t)loan << 32 | slot;
 }
 
 /* A message that leaves together with others, until it has left. */
@@ -35,9 +35,9 @@ typedef struct {
 
 /* What the kernel has of a slot. */
 typedef struct {
-    uint32_t loan; /* counts the loans of the slot: completions of an earlier one are none of this one */
-    int fd;
-    uint8_t receives, awaits_room, stamped;
+    int fd;             /* -1: it is not lent */
+    unsigned loan : 24; /* counts the loans of the slot: completions of an earlier one are none of this one */
+    unsigned receives : 1, awaits_room : 1, stamped : 1;
 } ws_watched;
 
 typedef struct {
@@ -110,6 +110,7 @@ enum { WS_STAMP_BYTES = CMSG_SPACE(sizeof(struct timespec)) };
 
 /* Returns the bytes of a completion: their number, which is 0 at the end of the stream, or a negative errno. */
 static inline int ws_uring_bytes(const ws_uring *u, const ws_cqe *c, int stamped, uint8_t **data, int64_t *stamp) {
+    *data = NULL;
     *stamp = 0;
     if (c->result <= 0 || !ws_has_buffer(c)) return c->result < 0 ? c->result : 0;
     *data = ws_ring_bytes(&u->ring, c);
@@ -130,7 +131,7 @@ static inline int ws_uring_bytes(const ws_uring *u, const ws_cqe *c, int stamped
 static inline ws_watched *ws_uring_watched(ws_uring *u, const ws_cqe *c) {
     uint32_t slot = (uint32_t)c->data;
     ws_watched *w = slot < u->capacity ? &u->watched[slot] : NULL;
-    return w && w->fd >= 0 && (w->loan & 0xFFFFFF) == (c->data >> 32 & 0xFFFFFF) ? w : NULL;
+    return w && w->fd >= 0 && w->loan == (c->data >> 32 & 0xFFFFFF) ? w : NULL;
 }
 
 /* Looks at a completion. Returns 1 if the loop is to look at it, too; else it has been done with. */
@@ -212,7 +213,7 @@ static inline int ws_uring_watch(ws_uring *u, int fd, uint32_t slot, int stamped
         u->capacity = capacity;
     }
     ws_watched *w = &u->watched[slot];
-    *w = (ws_watched){.loan = w->loan + 1, .fd = fd, .stamped = stamped != 0};
+    *w = (ws_watched){.loan = (w->loan + 1) & 0xFFFFFF, .fd = fd, .stamped = stamped != 0};
     if (ws_uring_receive_on(u, slot) && ws_ring_submit(&u->ring)) return 0;
     w->fd = -1;
     return -1;

@@ -156,13 +156,13 @@ static inline void ws_kernel_arm(ws_kernel *k, int64_t at_ns) {
 }
 
 /* Returns 1 if messages leave together, and this one may be among them. */
-static inline int ws_kernel_leaves_together(const ws_kernel *k, size_t size, int is_kept) {
+static inline int ws_kernel_may_join(const ws_kernel *k, size_t size, int is_kept) {
     return k->uring && (is_kept || size <= WS_KEPT_BYTES) && size <= INT32_MAX;
 }
 
 /* Notes a message that is to leave together with others. Its bytes stay where they are until then (`is_kept`), or are copied. Returns
  * 1 if they must leave now. */
-static inline int ws_kernel_leave(ws_kernel *k, uint32_t slot, int fd, const uint8_t *data, size_t size, int is_kept, int64_t due, uint32_t count) {
+static inline int ws_kernel_join(ws_kernel *k, uint32_t slot, int fd, const uint8_t *data, size_t size, int is_kept, int64_t due, uint32_t count) {
     if (!is_kept) data = memcpy(k->uring->kept[k->n_leaving], data, size);
     k->leaving[k->n_leaving++] = (ws_leaving){.slot = slot, .count = count, .fd = fd, .due = due, .data = data, .size = size};
     return k->n_leaving == WS_TOGETHER;

@@ -13,8 +13,6 @@ What is kept of a session is in `session.h`, and all that the kernel is asked fo
 sent in the second phase leaves together, 32 messages a call, with instants between the clock before and after it.
 """
 
-from collections import namedtuple
-
 cimport cython
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -22,7 +20,12 @@ from libc.stdlib cimport calloc, free, malloc, rand, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
+cdef class Reactor
+
 include "messages.pxi"
+include "loans.pxi"
+include "together.pxi"
+include "source.pxi"
 include "tls.pxi"
 
 cdef enum:
@@ -41,19 +44,17 @@ cdef enum:
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
+cdef struct Answered:
+    uint32_t slot
+    uint32_t count
+
+
 cdef struct Counts:
     uint64_t sent, warmup_sent, due, dropped
-    uint64_t answered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
+    uint64_t answered, unanswered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
     uint64_t late_replies, duplicate_replies, unknown_id, out_of_order, greetings
     uint64_t bytes_sent, answers_left_out, write_blocked_ns
     int64_t bytes_received  # below 0 where bytes of an earlier interval are counted by Python instead
-
-
-Loan = namedtuple(
-    "Loan",
-    "in_flight by_id sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
-    "fragments opcode greetings unread error starved ping tls_ended tls_failure",
-)
 
 
 @cython.final
@@ -67,9 +68,9 @@ cdef class Reactor:
     cdef uint32_t *free_slots
     cdef uint32_t n_free
     cdef ws_rules rules
-    cdef ws_source source
-    cdef ws_batch batch  # what leaves next, or equal messages as frames, in a row
-    cdef bint varies
+    cdef MessageSource messages  # None where all are equal
+    cdef ws_batch equal  # equal messages as frames, in a row
+    cdef ws_batch *batch  # what leaves next
     cdef object questions, answer
     cdef size_t frame_bytes
     cdef uint32_t most_frames
@@ -78,7 +79,7 @@ cdef class Reactor:
     cdef uint8_t *pongs
     cdef size_t pongs_size
     cdef uint32_t pong_replies
-    cdef uint32_t *answered
+    cdef Answered *answered
     cdef uint32_t n_answered
     cdef uint32_t *changed  # slots that have events
     cdef uint32_t n_changed
@@ -119,7 +120,8 @@ cdef class Reactor:
         self.max_in_flight = <uint32_t>-1
         self.most_frames = copies
         self.frame_bytes = len(frames) // copies
-        self.batch.data = <uint8_t *>malloc(max(1, len(frames)))
+        self.batch = &self.equal
+        self.equal.data = <uint8_t *>malloc(max(1, len(frames)))
         self.pongs = <uint8_t *>malloc(PONGS_BYTES)
         self.plain = <uint8_t *>malloc(WS_BUFFER)
         self.cipher = <uint8_t *>malloc(WS_BUFFER)
@@ -127,9 +129,9 @@ cdef class Reactor:
             self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
             if not self._histogram(histogram).counts:
                 raise MemoryError
-        if not self.batch.data or not self.pongs or not self.plain or not self.cipher:
+        if not self.equal.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
-        memcpy(self.batch.data, PyBytes_AsString(frames), len(frames))
+        memcpy(self.equal.data, PyBytes_AsString(frames), len(frames))
         if ws_kernel_open(&self.kernel, by_io_uring):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
 
@@ -141,8 +143,7 @@ cdef class Reactor:
         for histogram in range(4):
             free(self._histogram(histogram).counts)
         ws_rules_free(&self.rules)
-        ws_source_free(&self.source)
-        ws_batch_free(&self.batch)
+        ws_batch_free(&self.equal)
         free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         ws_kernel_close(&self.kernel)
@@ -169,18 +170,9 @@ cdef class Reactor:
         if reads_whole:
             self.taker.message = _on_message
 
-    def vary(self, source):
-        """Takes messages that are made as they leave (`Source` in rules.py), once, in place of equal ones."""
-        _set_source(&self.source, source)
-        ws_batch_free(&self.batch)
-        if not ws_batch_init(&self.batch, &self.source):
-            raise MemoryError
-        self.varies = True
-
-    def render(self, uint64_t connection):
-        """Returns the next message of a connection."""
-        cdef uint8_t *payload = self.batch.data + WS_LARGEST_HEAD
-        return PyBytes_FromStringAndSize(<char *>payload, ws_render(&self.source, payload, connection))
+    def vary(self, MessageSource messages not None):
+        """Takes messages that are made as they leave, once, in place of equal ones."""
+        self.messages, self.batch = messages, &messages.batch
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -237,91 +229,23 @@ cdef class Reactor:
         self.free_slots = <uint32_t *>_grown(self.free_slots, capacity * sizeof(uint32_t))
         self.changed = <uint32_t *>_grown(self.changed, capacity * sizeof(uint32_t))
         self.rotation = <uint32_t *>_grown(self.rotation, capacity * sizeof(uint32_t))
-        self.answered = <uint32_t *>_grown(self.answered, capacity * sizeof(uint32_t))
+        self.answered = <Answered *>_grown(self.answered, max(capacity, WS_READY) * sizeof(Answered))
         self.capacity = capacity
         return 0
 
     def give_back(self, uint32_t slot):
-        """Ends a loan. Returns all that Python needs to go on with the session.
-
-        Returns:
-            The messages in flight as ``(due, sent, count)``, oldest first, or by their ids as ``(id, due, sent, number)``,
-            with the number of the next and that of the latest that was answered; the due instants of those that wait for room;
-            the bytes that have not left, and since when; the frame that is cut off, and its size, 0 if not known;
-            payload bytes of the message whose fragments have come, or -1, these fragments and its kind; greetings that are to come; bytes that are read and not looked at; the
-            errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
-            has ended, and the reason if it broke.
-        """
+        """Ends a loan. Returns all that Python needs to go on with the session (`Loan` in reactor.pyi)."""
         cdef ws_session *s = &self.all[slot]
-        cdef uint32_t i
-        flights = []
-        for i in range(s.ring_length):
-            flight = ws_flight_at(s, i)[0]
-            flights.append((flight.due, flight.sent, flight.count))
-        backlog = [ws_waiting_at(s, i) for i in range(s.backlog_length)]
-        unsent = PyBytes_FromStringAndSize(<char *>s.out.data + s.out.at, s.out.end - s.out.at) if s.out.end else b""
-        ping = PyBytes_FromStringAndSize(<char *>s.rest, s.ping_size) if s.ping_waits else None
-        cut, cut_size = b"", 0
-        head = PyBytes_FromStringAndSize(<char *>s.stream.head, s.stream.have)
-        self._unwatch(slot)
-        unread = PyBytes_FromStringAndSize(<char *>s.rest, s.rest_size) if s.rest_size else b""
-        if s.odd:
-            unread = head + unread
+        _unwatch(self, slot)
+        state = _loan_of(s, &self.rules, self.taker.message != NULL)
         # Python counts these again.
-        self.counts.bytes_received -= <int64_t>len(unread)
-        if s.stream.have and not s.odd:
-            cut = head
-            if s.stream.payload:
-                cut_size = s.stream.have + s.stream.payload
-                if s.stream.head[0] & 15 > WS_CLOSE and s.stream.control:
-                    cut += PyBytes_FromStringAndSize(<char *>s.stream.control, s.stream.seen)
-                elif self.taker.message:
-                    s.stream.kept_size -= s.stream.seen
-                    cut += PyBytes_FromStringAndSize(<char *>s.stream.kept + s.stream.kept_size, s.stream.seen)
-                else:
-                    # The content of a message that is only counted was not kept, and is not looked at.
-                    cut += bytes(s.stream.seen)
-        fragments = PyBytes_FromStringAndSize(<char *>s.stream.kept, s.stream.kept_size) if s.stream.kept_size else b""
-        by_id = self._take_by_id(s)
-        state = Loan(
-            flights, by_id, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
-            s.stream.fragmented, fragments, s.stream.opcode, s.greetings, unread, s.error, s.starved, ping, s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
-        )
+        self.counts.bytes_received -= <int64_t>len(state.unread)
         self._leave_rotation(slot)
         self._drop_from_changed(slot)
         ws_session_free(s)
         self.free_slots[self.n_free] = slot
         self.n_free += 1
         return state
-
-    cdef void _unwatch(self, uint32_t slot) noexcept:
-        """Watches a session no more. What the kernel has received by itself, and nothing has looked at, is kept for Python."""
-        cdef ws_session *s = &self.all[slot]
-        cdef int got
-        s.ping_waits = False
-        ws_kernel_unwatch(&self.kernel, s.fd, slot)
-        while True:
-            got = ws_kernel_reap(&self.kernel, slot, s.stamped, self.cipher)
-            if got == 0:
-                break
-            if got < 0:
-                s.error = s.error or -got
-            else:
-                self._keep_unread(slot, self.cipher, got)
-        ws_kernel_recall(&self.kernel)
-
-    cdef list _take_by_id(self, ws_session *s):
-        """Takes out the messages of a session that are in flight by their ids, oldest first."""
-        cdef ws_awaited *oldest
-        taken = []
-        while s.ids.oldest:
-            oldest = &self.rules.awaiting.all[s.ids.oldest]
-            key = None
-            if oldest.size != <uint32_t>WS_NO_ID:
-                key = PyBytes_FromStringAndSize(<char *>ws_awaited_id(oldest), oldest.size)
-            taken.append((key, oldest.due, oldest.sent, oldest.number))
-            ws_awaiting_remove(&self.rules.awaiting, &s.ids, oldest)
-        return taken
 
     cdef void _drop_from_changed(self, uint32_t slot) noexcept:
         """Takes a session out of those that have events: what is left of them concerns nothing any more."""
@@ -344,6 +268,9 @@ cdef class Reactor:
 
         Returns:
             True if there is an event, or a block of the schedule is used up.
+
+        Raises:
+            UsageError: A row of the feed is broken.
         """
         self.turn_end = until_ns
         if self.kernel_instants:
@@ -360,6 +287,8 @@ cdef class Reactor:
             if self.again:
                 self._arm(1)
             ws_kernel_end(&self.kernel)
+        if self.messages is not None:
+            self.messages.fail()
         return bool(self._has_news())
 
     cdef bint _has_news(self) noexcept nogil:
@@ -371,7 +300,7 @@ cdef class Reactor:
         Returns how many descriptors were ready, or 1 where there is more to do without one.
         """
         cdef int n = ws_kernel_poll(&self.kernel), i
-        cdef uint32_t j, count
+        cdef uint32_t j
         for i in range(n):
             if ws_kernel_slot(&self.kernel, i) == WS_TIMER:
                 ws_kernel_take_timer(&self.kernel)
@@ -380,10 +309,9 @@ cdef class Reactor:
                 self._ready(<uint32_t>ws_kernel_slot(&self.kernel, i), i)
                 ws_kernel_done(&self.kernel, i)
         for j in range(self.n_answered):
-            count, self.all[self.answered[j]].answered = self.all[self.answered[j]].answered, 0
-            self._make_up(self.answered[j], count)
+            self._make_up(self.answered[j].slot, self.answered[j].count)
         self.n_answered = 0
-        self._leave()
+        _leave(self)
         if self.on_schedule and not self.armed:
             self._send_due()
         ws_kernel_end_turn(&self.kernel)
@@ -401,7 +329,7 @@ cdef class Reactor:
             if s.odd and self.kernel.uring != NULL:
                 got = ws_kernel_receive(&self.kernel, place, s.fd, s.stamped, &data, &stamp, &at)
                 if got > 0:
-                    self._keep_unread(slot, data, got)
+                    _keep_unread(self, slot, data, got)
             return
         if ws_kernel_may_write(&self.kernel, place) and s.out.end:
             self._flush(s)
@@ -431,10 +359,10 @@ cdef class Reactor:
                 ws_kernel_watch_again(&self.kernel, s.fd, slot)
                 break
         if count and not s.odd:
-            if not s.answered:
-                self.answered[self.n_answered] = slot
+            if not self.n_answered or self.answered[self.n_answered - 1].slot != slot:
                 self.n_answered += 1
-            s.answered += count
+                self.answered[self.n_answered - 1] = Answered(slot, 0)
+            self.answered[self.n_answered - 1].count += count
 
     cdef int64_t _received_at(self, int64_t stamp, int64_t now) noexcept nogil:
         """Returns when the kernel received what was read at an instant, by the clock of all other instants."""
@@ -442,14 +370,6 @@ cdef class Reactor:
         if at != now and now >= self.measured_from:
             ws_record(&self.unread, now - at, 1)
         return at
-
-    cdef void _keep_unread(self, uint32_t slot, const uint8_t *data, size_t size) noexcept nogil:
-        """Keeps for Python what was received of a session that is about to go back."""
-        if self.all[slot].tls:
-            self._decrypt(slot, data, size, 0, True)
-        else:
-            self.counts.bytes_received += size
-            ws_keep_rest(&self.all[slot], data, size)
 
     cdef uint32_t _decrypt(self, uint32_t slot, const uint8_t *data, ssize_t got, int64_t at, bint keeps) noexcept nogil:
         """Takes what was read under TLS, as `_take` does, or keeps it. A record that is cut off stays in OpenSSL's buffer."""
@@ -498,7 +418,7 @@ cdef class Reactor:
             ws_keep_rest(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
-        if replies and self.rules.by == WS_BY_ORDER:
+        if replies and self.rules.by <= WS_BY_ORDER:
             replies = self._pair(s, replies, at)
         return replies
 
@@ -585,7 +505,7 @@ cdef class Reactor:
 
     cdef void _check_idle(self, uint32_t slot) noexcept nogil:
         if self.all[slot].leaves:
-            self._leave()
+            _leave(self)
         if not self.all[slot].in_flight and not self.all[slot].backlog_length:
             self._note(slot, IDLE)
 
@@ -603,11 +523,14 @@ cdef class Reactor:
             return
         while count:
             if s.leaves:
-                self._leave()
+                _leave(self)
             some = self._make(s, count)
+            if not some:
+                self._arm(1)
+                return
             count -= some
             self.remaining -= some
-            if self._leaves_together(s, NEVER, some):
+            if _joins(self, s, NEVER, some):
                 continue
             now = ws_now_ns()
             if not self._write(s, self.batch.data, self.batch.size, now):
@@ -616,15 +539,15 @@ cdef class Reactor:
             self._have_left(s, NEVER, now, some, self.batch.size)
 
     cdef inline uint32_t _make(self, ws_session *s, uint32_t most) noexcept nogil:
-        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together."""
-        if self.varies:
-            return ws_make(&self.batch, &self.source, &self.rules, s.connection, most)
+        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together; 0: none can."""
+        if self.messages is not None:
+            return ws_make(self.batch, &self.messages.source, &self.rules, s.connection, most)
         most = min(most, self.most_frames)
         self.batch.size = most * self.frame_bytes
         return most
 
     cdef inline void _have_left(self, ws_session *s, int64_t due, int64_t sent, uint32_t count, size_t size) noexcept nogil:
-        """Counts messages that have left, and notes them as in flight; due `NEVER`: when they were sent."""
+        """Counts messages that have left, and notes them as in flight, unless no reply is awaited."""
         if not self.on_schedule:
             due = sent
         if due >= self.measured_from or not self.on_schedule:
@@ -634,20 +557,27 @@ cdef class Reactor:
             self.counts.warmup_sent += count
         if self.rules.by == WS_BY_ORDER:
             ws_launch(s, due, sent, count)
+        elif self.rules.by == WS_UNAWAITED:
+            if due >= self.measured_from:
+                self.counts.unanswered += count
+                ws_record(&self.lag, sent - due, count)
         else:
-            ws_batch_left(&self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
+            ws_batch_left(self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
             s.in_flight += count
 
     cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
         """Open loop: sends a message that is due, or keeps it until there is room."""
         cdef int64_t now
         if s.leaves:
-            self._leave()
+            _leave(self)
         if s.in_flight >= self.max_in_flight:
             ws_keep_due(s, due)
             return
-        self._make(s, 1)
-        if self._leaves_together(s, due, 1):
+        if not self._make(s, 1):
+            self.counts.dropped += due >= self.measured_from
+            self._arm(1)
+            return
+        if _joins(self, s, due, 1):
             return
         now = ws_now_ns()
         if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.batch.data, self.batch.size, now):
@@ -655,39 +585,6 @@ cdef class Reactor:
             self.counts.dropped += due >= self.measured_from
             return
         self._have_left(s, due, now, 1, self.batch.size)
-
-    cdef bint _leaves_together(self, ws_session *s, int64_t due, uint32_t count) noexcept nogil:
-        """Has the messages that were made last leave with those of other sessions (`_leave`), if they may."""
-        if self.kernel.uring == NULL or s.tls != NULL or s.out.end or self.rules.by != WS_BY_ORDER:
-            return False
-        if not ws_kernel_leaves_together(&self.kernel, self.batch.size, not self.varies):
-            return False
-        s.leaves = True
-        if ws_kernel_leave(
-            &self.kernel, <uint32_t>(s - self.all), s.fd, self.batch.data, self.batch.size, not self.varies, due, count
-        ):
-            self._leave()
-        return True
-
-    cdef void _leave(self) noexcept nogil:
-        """Sends the messages that are to leave together, each of a session of its own."""
-        cdef uint32_t i
-        cdef ws_leaving *one
-        cdef ws_session *s
-        if not self.kernel.n_leaving:
-            return
-        ws_kernel_send(&self.kernel)
-        for i in range(self.kernel.n_leaving):
-            one = &self.kernel.leaving[i]
-            s = &self.all[one.slot]
-            s.leaves = False
-            if self._taken(s, one.data, one.size, one.result, one.sent):
-                self._have_left(s, one.due, one.sent, one.count, one.size)
-            elif self.on_schedule:
-                self.counts.dropped += one.due >= self.measured_from
-            else:
-                self.remaining += one.count
-        self.kernel.n_leaving = 0
 
     cdef bint _write(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Sends bytes; the kernel, or the queue for it, takes all. Returns False if the connection is broken."""
@@ -778,7 +675,7 @@ cdef class Reactor:
             if s.pinged and size == 8 and not memcmp(payload, s.pong, 8):
                 s.pinged, s.pong_at = False, self.read_at
                 self._note(<uint32_t>(s - self.all), PONG)
-            if self.rules.pongs and self.rules.by != WS_BY_ORDER:
+            if self.rules.pongs and self.rules.by > WS_BY_ORDER:
                 self.pong_replies += self._message(s, True, payload, size)
             elif self.rules.pongs:
                 self.pong_replies += ws_is_pong(&self.rules, payload, size)
@@ -795,7 +692,7 @@ cdef class Reactor:
         self.again = False
         if not self.ended and not self.no_session:
             self._dispatch_due()
-            self._leave()
+            _leave(self)
 
     cdef void _dispatch_due(self) noexcept nogil:
         cdef int left = SENDS_A_TURN
@@ -894,7 +791,7 @@ cdef class Reactor:
         else:
             self.waits_if_none = False
             self._dispatch(due)
-            self._leave()
+            _leave(self)
 
     @property
     def next_due(self):
@@ -910,7 +807,7 @@ cdef class Reactor:
     def fire(self, uint32_t slot, uint32_t count):
         """Closed loop: sends so many messages, or as many as are left."""
         self._fire(slot, count)
-        self._leave()
+        _leave(self)
         self._call_for_events()
 
     def write(self, uint32_t slot, bytes data):
@@ -957,7 +854,7 @@ cdef class Reactor:
     def make_up(self, uint32_t slot, uint32_t count):
         """Sends what so many messages that were given up make room for."""
         self._make_up(slot, count)
-        self._leave()
+        _leave(self)
         self._call_for_events()
 
     def note_fate(self, uint64_t connection, bytes key, bint late):

@@ -10,8 +10,8 @@
 
 #include "ids.h"
 
-/* In order, or by an id: the whole payload, a value in JSON, or what only Python finds. */
-enum { WS_BY_ORDER = 0, WS_BY_PAYLOAD = 1, WS_BY_JSON = 2, WS_BY_QUESTION = 3 };
+/* Not at all, in order, or by an id: the whole payload, a value in JSON, or what only Python finds. */
+enum { WS_UNAWAITED = -1, WS_BY_ORDER = 0, WS_BY_PAYLOAD = 1, WS_BY_JSON = 2, WS_BY_QUESTION = 3 };
 enum { WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID, WS_ASK_IGNORE, WS_ASK_EXPECT };
 enum { WS_REPLY, WS_PUSH, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING };
 
@@ -79,7 +79,7 @@ static inline void ws_check_reply(const ws_rules *r, const uint8_t *payload, siz
 static inline int ws_is_awaited(
     const ws_rules *r, uint32_t session, uint64_t connection, const uint8_t *payload, size_t size) {
     ws_value id;
-    if (r->by == WS_BY_ORDER || ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return 0;
+    if (r->by <= WS_BY_ORDER || ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return 0;
     uint64_t hash = ws_id_hash(id.text, id.size, connection);
     return ws_awaiting_find(&r->awaiting, session, id.text, (uint32_t)id.size, hash) != NULL;
 }
@@ -96,7 +96,7 @@ static inline int ws_judge(
         --*greetings;
         return WS_GREETING;
     }
-    if (r->pongs != is_pong) return WS_PUSH;
+    if (r->pongs != is_pong || r->by == WS_UNAWAITED) return WS_PUSH;
     if (r->by == WS_BY_ORDER) return WS_REPLY;
     if (ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return WS_PUSH;
     uint64_t hash = ws_id_hash(id.text, id.size, connection);
