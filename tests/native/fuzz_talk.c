@@ -11,6 +11,8 @@
 
 #include "batch.h"
 
+#include "streams.h"
+
 #include <stdio.h>
 
 enum { LARGEST = 1 << 14, IDS = 40, SESSIONS = 3, LISTED = 4000 };
@@ -264,6 +266,117 @@ static void check_frames(uint64_t *frames) {
     ++*frames;
 }
 
+/* --- Answers of many messages ------------------------------------------------------------------------------------------ */
+
+/* A message in flight in the model, and what has come of its answer. */
+typedef struct { uint32_t session, id; int64_t due, last; uint64_t messages, size; int in_flight, begun, ended; } asked;
+
+/* The id of a message is its first byte, unless that is '-'. */
+static int first_byte(void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value) {
+    (void)loop, (void)place;
+    if (what == WS_ASK_COUNT) return size > 4 ? (value->text = payload + 4, value->size = 1, WS_FOUND) : WS_NONE;
+    if (!size || *payload == '-') return WS_NONE;
+    value->text = payload, value->size = 1;
+    return WS_FOUND;
+}
+
+static void check_streams(uint64_t *answers) {
+    static asked list[LISTED];
+    enum { STALL = 50, FROM = 1000 };
+    ws_check until = {.kind = WS_CONTAINS, .text = (const uint8_t *)"E", .size = 1};
+    ws_check first = {.kind = WS_CONTAINS, .text = (const uint8_t *)"w", .size = 1};
+    ws_rules rules = {.by = draw(2) ? WS_BY_ORDER : WS_BY_QUESTION, .ask = first_byte, .until = &until, .untils = 1, .first = &first};
+    rules.firsts = draw(2);
+    ws_streams *streams = calloc(1, sizeof *streams);
+    streams->stall = STALL, streams->reads_count = 1;
+    for (int i = 0; i < WS_STREAM_TIMES; i++) streams->times[i].counts = calloc(WS_SLOTS, sizeof(uint64_t));
+    ws_session sessions[SESSIONS];
+    for (int i = 0; i < SESSIONS; i++) ws_session_init(&sessions[i]), sessions[i].connection = (uint64_t)i;
+    ws_stream_counts wanted = {0};
+    uint64_t gaps = 0, firsts = 0, ends = 0, messages = 0, bytes = 0, counted = 0;
+    uint32_t count = 0;
+    int64_t now = 1;
+    for (uint32_t turn = 0; turn < LISTED; turn++) {
+        uint32_t which = draw(SESSIONS), id = 'a' + draw(6), found = LISTED;
+        ws_session *s = &sessions[which];
+        ws_match match;
+        switch (draw(8)) {
+        case 0: case 1:
+            if (rules.by == WS_BY_ORDER) ws_launch(s, now, now, 1);
+            else {
+                uint8_t byte = (uint8_t)id;
+                if (!ws_launched(&rules, &s->ids, which, which, &byte, 1, now, now)) fail("no memory");
+            }
+            list[count++] = (asked){.session = which, .id = id, .due = now, .in_flight = 1};
+            break;
+        case 2: {
+            /* Time passes: in order, the read is over and replies are paired; by ids, what is old is given up. */
+            now += draw(100);
+            for (uint32_t i = 0; rules.by == WS_BY_ORDER && i < SESSIONS; i++) {
+                uint32_t over = 0;
+                for (uint32_t k = 0; k < count; k++)
+                    if (list[k].session == i && list[k].ended && list[k].in_flight) list[k].in_flight = 0, over++;
+                while (over) over -= ws_land(&sessions[i], over).count;
+                ws_end_read(streams, i);
+            }
+            if (rules.by == WS_BY_ORDER) break;
+            int64_t before = now - 300;
+            for (uint32_t k = 0; k < count; k++)
+                if (list[k].session == which && list[k].in_flight && list[k].due < before) {
+                    list[k].in_flight = 0;
+                    wanted.broken_off += list[k].messages && list[k].due >= FROM;
+                }
+            while (ws_expired_answer(&rules, streams, &s->ids, before, FROM, &match)) {}
+            break;
+        }
+        default: {
+            uint8_t *payload = malloc(6);
+            static const char *const forms[] = {"a", "aw", "aww", "awE7", "a_E_", "a_E_5"};
+            const char *form = forms[draw(6)];
+            size_t size = strlen(form);
+            memcpy(payload, form, size);
+            payload[0] = draw(10) ? (uint8_t)id : '-';
+            int is_last = memchr(payload, 'E', size) != NULL, begins = !rules.firsts || memchr(payload, 'w', size);
+            for (uint32_t k = 0; k < count && found == LISTED; k++)
+                if (list[k].session == which && list[k].in_flight && !list[k].ended && (rules.by == WS_BY_ORDER || list[k].id == payload[0]))
+                    found = k;
+            int is = ws_judge_part(&rules, streams, s, which, payload, size, now, FROM, &match);
+            free(payload);
+            if (found == LISTED) {
+                if (is == WS_PART || (is == WS_REPLY && !(is_last && rules.by == WS_BY_ORDER))) fail("a part of no answer");
+                break;
+            }
+            asked *a = &list[found];
+            int measured = a->due >= FROM;
+            if (is != (is_last ? WS_REPLY : WS_PART)) fail("an answer that does not end with its mark");
+            a->messages++, a->size += size;
+            if (a->begun) {
+                gaps += measured, wanted.stalls += measured && now - a->last > STALL, wanted.came_together += measured && now == a->last;
+                a->last = now;
+            } else if (begins) a->begun = 1, a->last = now, firsts += measured;
+            wanted.streamed += measured;
+            if (is_last) {
+                a->ended = 1;
+                if (rules.by != WS_BY_ORDER) a->in_flight = 0;
+                wanted.without_first += measured && !a->begun, wanted.without_count += measured && size < 5;
+                ends += measured, messages += measured * a->messages, bytes += measured * a->size, counted += measured && size > 4;
+            }
+        }
+        }
+    }
+    const ws_histogram *h = streams->times;
+    if (memcmp(&wanted, &streams->counts, sizeof wanted)) fail("other counts of answers");
+    if (h[WS_GAP].count != gaps || h[WS_FIRST_TIME].count != firsts || h[WS_ANSWER_MESSAGES].count != ends) fail("other times");
+    if ((uint64_t)h[WS_ANSWER_MESSAGES].sum != messages || (uint64_t)h[WS_ANSWER_BYTES].sum != bytes) fail("other sizes");
+    if (h[WS_ANSWER_COUNT].count != counted || h[WS_COUNT_PER_KS].count != counted) fail("other numbers");
+    *answers += ends;
+    rules.until = rules.first = NULL, rules.untils = rules.firsts = 0;
+    for (int i = 0; i < SESSIONS; i++) ws_session_free(&sessions[i]);
+    ws_rules_free(&rules);
+    ws_streams_free(streams);
+    free(streams);
+}
+
 /* --- Rows of a feed ----------------------------------------------------------------------------------------------------- */
 
 enum { ROWS = 300, VALUES = 3, LONGEST_VALUE = 60 };
@@ -354,17 +467,18 @@ int main(int argc, char **argv) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     double end = (double)now.tv_sec + (double)now.tv_nsec / 1e9 + seconds;
-    uint64_t found = 0, answered = 0, frames = 0, rows = 0;
+    uint64_t found = 0, answered = 0, frames = 0, rows = 0, answers = 0;
     for (uint64_t turn = 0; (double)now.tv_sec + (double)now.tv_nsec / 1e9 < end; turn++) {
         for (int i = 0; i < 300; i++) check_scanner(&found);
         check_ids(&answered);
+        check_streams(&answers);
         for (int i = 0; i < 30; i++) check_frames(&frames);
         for (int i = 0; i < 10; i++) check_rows(&rows);
         if (turn % 20 == 0) check_fates();
         clock_gettime(CLOCK_MONOTONIC, &now);
     }
-    printf("%lu values found, %lu messages answered by their ids, %lu frames rendered, %lu rows of feeds: all as they should be\n", found, answered,
-        frames, rows);
-    return !(found && answered && frames && rows);
+    printf("%lu values found, %lu messages answered by their ids, %lu frames rendered, %lu rows of feeds, %lu answers of many: all as they should be\n",
+        found, answered, frames, rows, answers);
+    return !(found && answered && frames && rows && answers);
 }
 #endif

@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
     int fd;             /* -1: it is not lent */
     unsigned loan : 24; /* counts the loans of the slot: completions of an earlier one are none of this one */
-    unsigned receives : 1, awaits_room : 1, stamped : 1;
+    unsigned receives : 1, awaits_room : 1, stamped : 1, ended : 1;
 } ws_watched;
 
 typedef struct {
@@ -231,6 +231,7 @@ static inline void ws_uring_end(ws_uring *u, uint32_t slot) {
     if (w->receives) ws_uring_cancel(u, ws_request_of(WS_RECEIVES, w->loan, slot));
     if (w->awaits_room) ws_uring_cancel(u, ws_request_of(WS_AWAITS_ROOM, w->loan, slot));
     if (u->held_at == u->held_end) u->held_at = u->held_end = 0;
+    w->ended = 1;
     for (uint32_t seen = u->held_at;;) {
         ws_cqe c;
         while (ws_ring_take(&u->ring, &c) && ws_uring_hold(u, &c)) continue;
@@ -264,7 +265,7 @@ static inline int ws_uring_reap(ws_uring *u, uint32_t slot, ws_cqe *completion) 
 /* Has it said, once, when the kernel has room for what a socket sends. */
 static inline void ws_uring_await_room(ws_uring *u, uint32_t slot) {
     ws_watched *w = &u->watched[slot];
-    if (w->awaits_room) return;
+    if (w->awaits_room || w->ended) return;
     ws_sqe *request = ws_ring_request(&u->ring, WS_OP_POLL, w->fd, ws_request_of(WS_AWAITS_ROOM, w->loan, slot));
     if (!request) return;
     request->op_flags = POLLOUT;

@@ -12,12 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
-from ws_load_test.engine.conversations.send_only import SendOnlyConversation
-from ws_load_test.engine.native.conversations import (
-    NativeConversation,
-    NativeCorrelatedConversation,
-    NativeRecentIds,
-)
+from ws_load_test.engine.native.conversations import NativeRecentIds, native_conversation
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
@@ -70,10 +65,7 @@ class NativeFactory(ConnectionFactory):
     def _conversation(self, connection: Connection) -> Conversation:
         native = cast("NativeConnection", connection)
         native.slot = NOT_LENT
-        if native.reading.extract_id is not None:
-            by_path = self._plan.correlation.by_path
-            return NativeCorrelatedConversation(native, self._recent_ids, id_is_text=by_path)
-        return SendOnlyConversation(native) if native.reading.send_only else NativeConversation(native)
+        return native_conversation(native, self._recent_ids, id_is_text=self._plan.correlation.by_path)
 
     def _payloads(self, number: int) -> PayloadStream:
         """Returns the messages of connection `number`, for when it comes back: they are the compiled loop's."""
@@ -102,7 +94,7 @@ class NativeFactory(ConnectionFactory):
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
         reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes, self.by_io_uring)
         reads_whole = reading.needs_payload or plan.correlation.greetings > 0
-        reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(reading))
+        reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(plan.correlation, reading))
         if varies:
             self._messages = NativeMessages(self._source, share, self._row)
             reactor.vary(self._messages.source)

@@ -4,12 +4,13 @@ from collections import namedtuple
 
 Loan = namedtuple(
     "Loan",
-    "in_flight by_id sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
+    "in_flight by_id answers sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
     "fragments opcode greetings unread error starved ping tls_ended tls_failure",
 )
+OpenAnswer = namedtuple("OpenAnswer", "key due_ns sent_ns has_begun last_ns messages size_bytes")
 
 
-cdef object _loan_of(ws_session *s, ws_rules *rules, bint reads_whole):
+cdef object _loan_of(ws_session *s, uint32_t slot, ws_rules *rules, ws_streams *streams, bint reads_whole):
     """Returns all that Python needs to go on with a session, and takes its messages out that are in flight by ids."""
     cdef uint32_t i
     flights = []
@@ -38,16 +39,28 @@ cdef object _loan_of(ws_session *s, ws_rules *rules, bint reads_whole):
                 cut += bytes(s.stream.seen)
     fragments = PyBytes_FromStringAndSize(<char *>s.stream.kept, s.stream.kept_size) if s.stream.kept_size else b""
     failure = (<bytes>s.tls_failure).decode() if s.tls_failure else ""
-    by_id = _take_by_id(s, rules)
+    answers = []
+    by_id = _take_by_id(s, rules, streams, answers)
+    if rules.by <= WS_BY_ORDER:
+        _add_answer(answers, None, ws_take_answer(streams, slot))
     return Loan(
-        flights, by_id, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
+        flights, by_id, answers, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
         s.stream.fragmented, fragments, s.stream.opcode, s.greetings, unread, s.error, s.starved, ping, s.tls_ended,
         failure,
     )
 
 
-cdef list _take_by_id(ws_session *s, ws_rules *rules):
-    """Takes out the messages of a session that are in flight by their ids, oldest first."""
+cdef int _add_answer(list answers, key, ws_answer answer) except -1:
+    """Adds an answer of which a message has come."""
+    if answer.messages:
+        answers.append(
+            OpenAnswer(key, answer.due, answer.sent, bool(answer.has_begun), answer.last, answer.messages, answer.size)
+        )
+    return 0
+
+
+cdef list _take_by_id(ws_session *s, ws_rules *rules, ws_streams *streams, list answers):
+    """Takes out the messages of a session that are in flight by their ids, oldest first, and their answers."""
     cdef ws_awaited *oldest
     taken = []
     while s.ids.oldest:
@@ -56,6 +69,7 @@ cdef list _take_by_id(ws_session *s, ws_rules *rules):
         if oldest.size != <uint32_t>WS_NO_ID:
             key = PyBytes_FromStringAndSize(<char *>ws_awaited_id(oldest), oldest.size)
         taken.append((key, oldest.due, oldest.sent, oldest.number))
+        _add_answer(answers, key, ws_take_answer(streams, s.ids.oldest))
         ws_awaiting_remove(&rules.awaiting, &s.ids, oldest)
     return taken
 
@@ -79,7 +93,7 @@ cdef void _unwatch(Reactor loop, uint32_t slot) noexcept:
 cdef void _keep_unread(Reactor loop, uint32_t slot, const uint8_t *data, size_t size) noexcept nogil:
     """Keeps for Python what was received of a session that is about to go back."""
     if loop.all[slot].tls:
-        loop._decrypt(slot, data, size, 0, True)
+        _decrypt(loop, slot, data, size, 0, True)
     else:
         loop.counts.bytes_received += size
         ws_keep_rest(&loop.all[slot], data, size)

@@ -55,6 +55,14 @@ cdef int _set_rules(ws_rules *to, rules) except -1:
     return 0
 
 
+cdef int _set_stream(ws_rules *rules, ws_streams *to, stream) except -1:
+    """Takes the rules of answers that are many messages (`StreamRules` in rules.py)."""
+    rules.until = _new_checks(stream.until, &rules.untils)
+    rules.first = _new_checks(stream.first, &rules.firsts)
+    to.stall, to.reads_count = stream.stall_ns, stream.reads_count
+    return _set_path(&to.count, stream.count_at)
+
+
 cdef uint64_t _hash_of(uint64_t connection, bytes key):
     return ws_id_hash(<const uint8_t *>PyBytes_AsString(key), len(key), connection)
 

@@ -54,7 +54,7 @@ cdef extern from *:
     uint64_t ws_sum_high(const ws_histogram *) nogil
 
 cdef extern from "batch.h" nogil:
-    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_UNAWAITED, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
+    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_UNAWAITED, WS_BY_ORDER
     enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
     ctypedef struct ws_step:
         const uint8_t *name
@@ -101,6 +101,10 @@ cdef extern from "batch.h" nogil:
         ws_check *expect
         unsigned ignored
         unsigned expected
+        ws_check *until
+        ws_check *first
+        unsigned untils
+        unsigned firsts
         uint64_t *failed
         ws_awaiting awaiting
         ws_fates fates
@@ -149,7 +153,6 @@ cdef extern from "batch.h" nogil:
     int ws_fates_know(ws_fates *, uint64_t)
     int ws_is_pong(const ws_rules *, const uint8_t *, size_t)
     int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, uint32_t *, ws_match *)
-    int ws_expired(ws_rules *, ws_session_ids *, int64_t, ws_match *)
     void ws_check_reply(const ws_rules *, const uint8_t *, size_t)
     void ws_rules_free(ws_rules *)
     size_t ws_hole_bytes(const ws_part *)
@@ -215,6 +218,35 @@ cdef extern from "session.h" nogil:
     uint8_t *ws_rest(const ws_session *)
     void ws_keep_rest(ws_session *, const uint8_t *, size_t)
     int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
+
+cdef extern from "streams.h" nogil:
+    enum: WS_PART, WS_STREAM_TIMES
+    ctypedef struct ws_answer:
+        int64_t due
+        int64_t sent
+        int64_t last
+        uint64_t size
+        uint64_t messages
+        uint32_t has_begun
+    ctypedef struct ws_stream_counts:
+        uint64_t streamed
+        uint64_t broken_off
+        uint64_t stalls
+        uint64_t came_together
+        uint64_t without_first
+        uint64_t without_count
+    ctypedef struct ws_streams:
+        int64_t stall
+        int reads_count
+        ws_path count
+        ws_stream_counts counts
+        ws_histogram *times
+    void ws_streams_free(ws_streams *)
+    ws_answer ws_take_answer(ws_streams *, uint32_t)
+    int ws_judge_part(
+        ws_rules *, ws_streams *, ws_session *, uint32_t, const uint8_t *, size_t, int64_t, int64_t, ws_match *)
+    void ws_end_read(ws_streams *, uint32_t)
+    int ws_expired_answer(ws_rules *, ws_streams *, ws_session_ids *, int64_t, int64_t, ws_match *)
 
 cdef extern from "clocks.h" nogil:
     ctypedef struct ws_clocks:

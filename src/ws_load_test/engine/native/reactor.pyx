@@ -68,6 +68,7 @@ cdef class Reactor:
     cdef uint32_t *free_slots
     cdef uint32_t n_free
     cdef ws_rules rules
+    cdef ws_streams streams
     cdef MessageSource messages  # None where all are equal
     cdef ws_batch equal  # equal messages as frames, in a row
     cdef ws_batch *batch  # what leaves next
@@ -125,10 +126,7 @@ cdef class Reactor:
         self.pongs = <uint8_t *>malloc(PONGS_BYTES)
         self.plain = <uint8_t *>malloc(WS_BUFFER)
         self.cipher = <uint8_t *>malloc(WS_BUFFER)
-        for histogram in range(4):
-            self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
-            if not self._histogram(histogram).counts:
-                raise MemoryError
+        self._make_histograms(0, 4)
         if not self.equal.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
         memcpy(self.equal.data, PyBytes_AsString(frames), len(frames))
@@ -143,15 +141,25 @@ cdef class Reactor:
         for histogram in range(4):
             free(self._histogram(histogram).counts)
         ws_rules_free(&self.rules)
+        ws_streams_free(&self.streams)
         ws_batch_free(&self.equal)
         free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         ws_kernel_close(&self.kernel)
 
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
+        if number >= 4:
+            return &self.streams.times[number - 4]
         if number == 0:
             return &self.response
         return &self.service if number == 1 else &self.lag if number == 2 else &self.unread
+
+    cdef int _make_histograms(self, int first, int end) except -1:
+        for number in range(first, end):
+            self._histogram(number).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
+            if not self._histogram(number).counts:
+                raise MemoryError
+        return 0
 
     def fileno(self):
         """Returns a descriptor that is readable while `run` has something to do."""
@@ -164,11 +172,18 @@ cdef class Reactor:
             rules: `Rules` in rules.py.
             reads_whole: The content of messages matters.
             questions: Called with a kind of question, a number and a message, for what only Python can say.
+
+        Raises:
+            MemoryError: There is none.
         """
         _set_rules(&self.rules, rules)
         self.rules.ask, self.rules.loop, self.questions = _on_question, <void *>self, questions
         if reads_whole:
             self.taker.message = _on_message
+        if rules.stream is not None:
+            self.taker.message = _on_part
+            _set_stream(&self.rules, &self.streams, rules.stream)
+            self._make_histograms(4, 4 + WS_STREAM_TIMES)
 
     def vary(self, MessageSource messages not None):
         """Takes messages that are made as they leave, once, in place of equal ones."""
@@ -237,7 +252,7 @@ cdef class Reactor:
         """Ends a loan. Returns all that Python needs to go on with the session (`Loan` in reactor.pyi)."""
         cdef ws_session *s = &self.all[slot]
         _unwatch(self, slot)
-        state = _loan_of(s, &self.rules, self.taker.message != NULL)
+        state = _loan_of(s, slot, &self.rules, &self.streams, self.taker.message != NULL)
         # Python counts these again.
         self.counts.bytes_received -= <int64_t>len(state.unread)
         self._leave_rotation(slot)
@@ -346,7 +361,7 @@ cdef class Reactor:
             if stamp:
                 at = self._received_at(stamp, at)
             if s.tls:
-                count += self._decrypt(slot, data, got, at, False)
+                count += _decrypt(self, slot, data, got, at, False)
             else:
                 self.counts.bytes_received += got
                 count += self._take(slot, data, got, at)
@@ -371,33 +386,6 @@ cdef class Reactor:
             ws_record(&self.unread, now - at, 1)
         return at
 
-    cdef uint32_t _decrypt(self, uint32_t slot, const uint8_t *data, ssize_t got, int64_t at, bint keeps) noexcept nogil:
-        """Takes what was read under TLS, as `_take` does, or keeps it. A record that is cut off stays in OpenSSL's buffer."""
-        cdef ws_session *s = &self.all[slot]
-        cdef int size, result
-        cdef uint32_t count = 0
-        ws_tls_put(s.tls, data, <int>got)
-        size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
-        # An odd frame ends the session, so that nothing behind it counts.
-        while size > 0 and not s.odd:
-            self.counts.bytes_received += size
-            if keeps:
-                ws_keep_rest(s, self.plain, size)
-            else:
-                count += self._take(slot, self.plain, size, at)
-            size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
-        result = WS_TLS_WANT_READ if size > 0 else ws_tls_error(s.tls, size)
-        if result != WS_TLS_WANT_READ:
-            s.tls_ended = True
-            if result != WS_TLS_END:
-                s.tls_failure = ws_tls_reason()
-                if not s.tls_failure:
-                    s.tls_failure = b"no reason"
-            self._goes_back(slot, 0)
-        # Answers of TLS itself, to a new key for instance.
-        self._send_encrypted(s, at)
-        return count
-
     cdef uint32_t _take(self, uint32_t slot, const uint8_t *data, size_t size, int64_t at) noexcept nogil:
         """Counts the replies in what was read at an instant. Returns how many messages they complete."""
         cdef ws_session *s = &self.all[slot]
@@ -420,6 +408,8 @@ cdef class Reactor:
             self._goes_back(slot, 0)
         if replies and self.rules.by <= WS_BY_ORDER:
             replies = self._pair(s, replies, at)
+            if self.rules.untils:
+                ws_end_read(&self.streams, slot)
         return replies
 
     cdef int _message(self, ws_session *s, bint is_pong, const uint8_t *payload, size_t size) noexcept nogil:
@@ -428,6 +418,20 @@ cdef class Reactor:
         cdef int found = ws_judge(
             &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, is_pong, payload, size, &s.greetings, &match
         )
+        return self._count_message(s, found, &match, payload, size)
+
+    cdef int _part(self, ws_session *s, const uint8_t *payload, size_t size) noexcept nogil:
+        """Takes a whole message where answers are many. Returns the messages that it answers, 0 or 1."""
+        cdef ws_match match
+        cdef int found = ws_judge_part(
+            &self.rules, &self.streams, s, <uint32_t>(s - self.all), payload, size, self.read_at, self.measured_from, &match
+        )
+        return 0 if found == WS_PART else self._count_message(s, found, &match, payload, size)
+
+    cdef inline int _count_message(
+        self, ws_session *s, int found, const ws_match *match, const uint8_t *payload, size_t size
+    ) noexcept nogil:
+        """Counts a message that was judged. Returns the messages that it answers, 0 or 1."""
         if found == WS_REPLY and self.rules.by == WS_BY_ORDER:
             # As in the portable engine: the instant of the reply decides, since its message is not known yet.
             if self.read_at >= self.measured_from:
@@ -451,10 +455,10 @@ cdef class Reactor:
         return found == WS_REPLY
 
     cdef int _ask(self, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value) noexcept with gil:
-        """Has Python look at a message: for an id, or for the outcome of a check."""
+        """Has Python look at a message: for a value, or for the outcome of a check."""
         # What was found stays where it is until the next question.
         self.answer = self.questions(what, place, PyBytes_FromStringAndSize(<const char *>payload, size))
-        if what != WS_ASK_REPLY_ID and what != WS_ASK_MESSAGE_ID:
+        if value == NULL:
             return WS_FOUND if self.answer else WS_NONE
         if self.answer is None:
             return WS_NONE
@@ -588,26 +592,7 @@ cdef class Reactor:
 
     cdef bint _write(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Sends bytes; the kernel, or the queue for it, takes all. Returns False if the connection is broken."""
-        cdef int taken
-        if not s.tls:
-            return self._send(s, data, size, now)
-        while size:
-            taken = ws_tls_write(s.tls, data, <int>min(size, <size_t>WS_BUFFER))
-            if taken <= 0:
-                return False
-            data += taken
-            size -= taken
-        return self._send_encrypted(s, now)
-
-    cdef bint _send_encrypted(self, ws_session *s, int64_t now) noexcept nogil:
-        """Sends what OpenSSL has made. Returns False if the connection is broken."""
-        cdef int size
-        while True:
-            size = ws_tls_take(s.tls, self.cipher, WS_BUFFER)
-            if size <= 0:
-                return True
-            if not self._send(s, self.cipher, size, now):
-                return False
+        return _encrypt(self, s, data, size, now) if s.tls else self._send(s, data, size, now)
 
     cdef bint _send(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Hands bytes to the kernel, and keeps what it does not take. Returns False if the connection is broken."""
@@ -846,7 +831,7 @@ cdef class Reactor:
         cdef ws_session *s = &self.all[slot]
         cdef ws_match match
         expired = []
-        while ws_expired(&self.rules, &s.ids, before_ns, &match):
+        while ws_expired_answer(&self.rules, &self.streams, &s.ids, before_ns, self.measured_from, &match):
             expired.append((match.due, match.sent))
         s.in_flight -= <uint32_t>len(expired)
         return expired
@@ -925,8 +910,9 @@ cdef class Reactor:
 
     def take_counts(self):
         """Returns the counts since the last call, by their names in a tally."""
-        counts = self.counts
+        counts = dict(self.counts, **self.streams.counts)
         memset(&self.counts, 0, sizeof(Counts))
+        memset(&self.streams.counts, 0, sizeof(ws_stream_counts))
         return counts
 
     def take_failed(self):
@@ -940,7 +926,7 @@ cdef class Reactor:
         """Returns the values since the last call: the first bucket, counts as uint64, min, max and sum; None if empty.
 
         0: response times, 1: service times, 2: send lag, 3: time from the kernel's receipt of what was read to its reading,
-        all in ns; of a closed loop neither 1 nor 2.
+        all in ns; of a closed loop neither 1 nor 2. From 4 on, of answers that are many messages (`streams.h`).
         """
         cdef ws_histogram *h = self._histogram(number)
         if not h.count:
@@ -964,6 +950,10 @@ cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payl
 
 cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
     return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
+
+
+cdef int _on_part(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
+    return (<Reactor>loop)._part(<ws_session *>session, payload, size)
 
 
 cdef int _on_question(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ws_load_test.messages.feed import BY_CONNECTION
@@ -21,24 +22,23 @@ from ws_load_test.messages.padded_number import PaddedMessageNumber
 from ws_load_test.messages.template import BYTES_IN_TEXT, Template, template_text
 from ws_load_test.messages.weighted_order import weighted_round_robin
 from ws_load_test.plan.codecs.names_and_places import parse_path
+from ws_load_test.plan.correlation import number_reader
 from ws_load_test.websocket.frames import FIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.sessions.read_policy import ReadPolicy
     from ws_load_test.messages.message import Message
     from ws_load_test.messages.template_field import TemplateField
-    from ws_load_test.plan.correlation import Check, Correlation
+    from ws_load_test.plan.correlation import Check, Correlation, IdExtractor, NumberReader, Stream
     from ws_load_test.plan.plan import Plan
 
 UNAWAITED, IN_ORDER, BY_PAYLOAD, BY_JSON, BY_QUESTION = range(-1, 4)
 """Rules by which a reply finds its message (`talk.h`): what the loop cannot find itself, it has Python find."""
 CONTAINS, IN_JSON, BY_PYTHON = range(3)
 """Kinds of checks (`scan.h`)."""
-OF_REPLY, OF_MESSAGE, OF_IGNORE, OF_EXPECT = 0, 1, 2, 3
-"""Questions of the compiled loop about a message: its id, or if it passes a check (`talk.h`)."""
+OF_REPLY, OF_MESSAGE, OF_IGNORE, OF_EXPECT, OF_UNTIL, OF_FIRST, OF_COUNT = range(7)
+"""Questions of the compiled loop about a message: its id, if it passes a check, or its number (`talk.h`)."""
 NO_HOLE, SEQ, CONNECTION, NOW_MS, UUID, RANDOM, INT, FEED = range(8)
 """Kinds of holes in a template (`render.h`)."""
 NO_ROWS, IN_TURN, AT_RANDOM, ONCE, OF_CONNECTION = range(5)
@@ -58,6 +58,8 @@ _NO_LIMIT = 1 << 64
 Path = tuple[bytes | int, ...]
 NativeCheck = tuple[int, Path, bytes | None]
 """Kind of a check, a path, and the text there, or anywhere in a message; None: any value."""
+Question = Callable[[int, int, bytes], bytes | bool | None]
+"""Takes a kind of question, the number of a check, and a message; returns a value in it, or if it passes."""
 Part = tuple[bytes, int, int, int]
 """A text, the kind of the hole behind it, and two numbers: the smallest value and how many there are, or a size."""
 
@@ -80,6 +82,18 @@ class Source(NamedTuple):
     """Fields that the values of a row fill, in the order of the values."""
 
 
+class NativeStream(NamedTuple):
+    """Rules of answers that are many messages."""
+
+    until: list[NativeCheck]
+    first: list[NativeCheck]
+    stall_ns: int
+    reads_count: bool
+    """A number is read in the end mark."""
+    count_at: Path
+    """Its place in JSON; empty where Python finds it."""
+
+
 class Rules(NamedTuple):
     """Handling of what the target sends."""
 
@@ -92,6 +106,8 @@ class Rules(NamedTuple):
     in_reply: Path
     ignore: list[NativeCheck]
     expect: list[NativeCheck]
+    stream: NativeStream | None
+    """None where a reply is one message."""
 
 
 def unsupported(plan: Plan) -> list[str]:
@@ -102,7 +118,7 @@ def unsupported(plan: Plan) -> list[str]:
     rules = (
         (bool(correlation.auto_replies), "it answers no messages of the target"),
         (correlation.check_utf8, "it does not check that texts are UTF-8"),
-        (correlation.stream is not None, "its answers are one message each"),
+        (correlation.stream is not None and message.kind == "ping", "it follows no answers to pings"),
         (bool(correlation.greetings) and message.kind == "ping", "it skips no messages where pongs are the replies"),
         (message.trace_share is not None, "it follows no trace contexts"),
         (message.sizes is not None, "its messages do not vary in size"),
@@ -125,6 +141,19 @@ def rules_of(correlation: Correlation, reading: ReadPolicy) -> Rules:
         in_reply=_path(correlation.id_path(of_reply=True)) if by == BY_JSON else (),
         ignore=[_check(check) for check in correlation.ignore],
         expect=[_check(check) for check in correlation.expect],
+        stream=None if correlation.stream is None else _stream(correlation.stream),
+    )
+
+
+def _stream(stream: Stream) -> NativeStream:
+    """Returns the rules of answers that are many messages."""
+    kind, _, path = stream.count.partition(":")
+    return NativeStream(
+        [_check(check) for check in stream.until],
+        [_check(check) for check in stream.first],
+        stream.stall_ns,
+        bool(stream.count),
+        _path(path) if kind == "json" else (),
     )
 
 
@@ -159,20 +188,38 @@ def _row_order(message: Message, *, feed_is_small: bool) -> int:
     return AT_RANDOM if order == "random" else IN_TURN
 
 
-def questions_of(reading: ReadPolicy) -> Callable[[int, int, bytes], bytes | bool | None]:
+def questions_of(correlation: Correlation, reading: ReadPolicy) -> Question:
     """Returns what answers the questions of the compiled loop about a message, as the portable engine would."""
-    ids = {OF_REPLY: reading.extract_id, OF_MESSAGE: reading.message_key}
-    checks = {OF_IGNORE: list(reading.ignore), OF_EXPECT: [test for _, test in reading.expect]}
+    stream = correlation.stream
+    values: dict[int, IdExtractor | None] = {OF_REPLY: reading.extract_id, OF_MESSAGE: reading.message_key}
+    if stream is not None and stream.count:
+        values[OF_COUNT] = _number_text(number_reader(stream.count))
+    checks = {
+        OF_IGNORE: list(reading.ignore),
+        OF_EXPECT: [test for _, test in reading.expect],
+        OF_UNTIL: [] if stream is None else [check.test() for check in stream.until],
+        OF_FIRST: [] if stream is None else [check.test() for check in stream.first],
+    }
 
     def answer(what: int, place: int, payload: bytes) -> bytes | bool | None:
-        """Returns an id, None where there is none, or the outcome of a check."""
+        """Returns a value, None where there is none, or the outcome of a check."""
         if what in checks:
             return checks[what][place](payload)
-        extract = ids[what]
+        extract = values[what]
         found = None if extract is None else extract(payload)
         return found.encode() if isinstance(found, str) else found
 
     return answer
+
+
+def _number_text(read: NumberReader) -> IdExtractor:
+    """Returns what finds the digits of a number."""
+
+    def find(payload: bytes) -> bytes | None:
+        number = read(payload)
+        return None if number is None else b"%d" % number
+
+    return find
 
 
 def _path(text: str) -> Path:
