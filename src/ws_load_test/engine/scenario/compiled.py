@@ -62,6 +62,7 @@ class CompiledStep:
         "captures",
         "close",
         "completes",
+        "counts_at_once",
         "expect",
         "is_delivered",
         "name",
@@ -85,7 +86,7 @@ class CompiledStep:
             texts: Compiler of its texts.
             row: Its counts.
             times: Bounds of the plan, where the step has none of its own.
-            to_totals: Its messages are part of the load, and counted in the run's totals as well.
+            to_totals: It sends messages that are part of the load, and counted in the run's totals as well.
         """
         self.role = role
         self.name = step.name
@@ -108,15 +109,13 @@ class CompiledStep:
             self.completes = texts.all_of(step.awaits)
         self.captures = compile_captures(step.captures)
         self.expect: Expectations = tuple((str(check), texts.test(check)) for check in step.expect)
-        self.to_totals = to_totals and step.send is not None
+        self.to_totals = to_totals
+        self.counts_at_once = self.to_totals and row.totals is not None
+        """Its row counts its messages in the totals as well; else their sessions' owners do."""
         self.is_delivered = bool(step.deliver_to)
         """Other sessions receive its message."""
         self.publishing: Publishing | None = None
         """Publishers of its message; None: no session receives it."""
-
-    def draw_wait_ns(self, random: Random) -> int:
-        """Returns the time before it, in ns."""
-        return 0 if self.wait is None else self.wait.draw_ns(random)
 
     def pick(self, random: Random) -> CompiledStep:  # noqa: ARG002 - a Choice draws
         """Returns the step itself."""
@@ -249,10 +248,11 @@ class RoleCode:
                 timeout_ns=asked.timeout_ns,
                 expect=checks_of(asked.expect),
             )
-            row = self._rows.step(self._role, asked.name, always=asked.opens)
-            step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=False)
+            to_totals = asked.sends and asked.is_load
+            row = self._rows.step(self._role, asked.name, always=asked.opens, to_totals=to_totals)
+            step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=to_totals)
             if asked.sends:
-                step.outgoing, step.to_totals = self._spoken, asked.is_load
+                step.outgoing = self._spoken
             self._steps[asked] = step
         return step
 
@@ -304,7 +304,8 @@ class CompiledRole:
         self._rooms = rooms
 
         def compiled(step: Step, *, always: bool = False, to_totals: bool = False) -> CompiledStep:
-            row = rows.step(role.name, step.name, always=always)
+            to_totals = to_totals and step.send is not None
+            row = rows.step(role.name, step.name, always=always, to_totals=to_totals)
             return CompiledStep(role.name, step, texts, row, times, to_totals=to_totals)
 
         self.open = in_choices([compiled(step, always=True) for step in role.open])
