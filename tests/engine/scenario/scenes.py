@@ -18,13 +18,14 @@ from ws_load_test.engine.scenario import (
     coroutine_player,
     exchange,
     iterations,
+    played_connection,
     player,
     reactions,
 )
+from ws_load_test.engine.scenario.played_connection import PlayedConnection
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.sessions import connection as connection_module
 from ws_load_test.engine.sessions import session as session_module
-from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import MessageGenerator
 from ws_load_test.metrics.tally import Tally
@@ -110,7 +111,7 @@ class FakeWorker(FakeOwner):
         self.plan = plan
         self.armed_ns = self.ring_alarms = None
         share = Shard(worker, workers)
-        self.load = ScenarioLoad(plan, share, self.on_idle)
+        self.load = ScenarioLoad.of(plan, share, self, on_exhausted=lambda: None, on_idle=self.on_idle)
         self.load.compile(MessageGenerator(plan.message, share, plan.scenario.room_of), lambda _: ())
         self.load.rows.set_window(from_ns=START_NS + warmup_ns)
         self.load.keeper = self
@@ -156,7 +157,7 @@ class FakeWorker(FakeOwner):
 
     def open(self, number=0):
         """Opens a session; the load begins on it at once if it is ready."""
-        connection = Connection(self, self.reading)
+        connection = PlayedConnection(self, self.reading)
         connection.number = number
         connection.carry(self.load.player(connection))
         kernel = FakeSocket()
@@ -218,6 +219,7 @@ class FakeWorker(FakeOwner):
 
     def counts(self):
         """Returns all counts so far."""
+        self.load.rows.flush()
         self.samples.flush()
         tally = Tally()
         self.load.rows.collect_into(tally)
@@ -239,7 +241,10 @@ def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
     """A worker while its clock rules the modules under test."""
     clock = TickingClock(START_NS)
     made = []
-    scenario_modules = (alarms, code_session, coroutine_player, exchange, iterations, player, reactions)
+    scenario_modules = (
+        *(alarms, code_session, coroutine_player, exchange, iterations),
+        *(played_connection, player, reactions),
+    )
     modules = (*scenario_modules, connection_module, session_module)
     with contextlib.ExitStack() as stack:
         for module in modules:

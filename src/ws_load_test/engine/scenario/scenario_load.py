@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.conversations.streamed import Recorder
     from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.sessions.connection import Connection
@@ -75,8 +76,10 @@ class ScenarioLoad:
     coroutine_player_type: type[CoroutinePlayer] = CoroutinePlayer
     """The same for roles that are coroutines."""
 
-    def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
-        """Takes the share of a plan; `compile` makes it complete."""
+    def __init__(
+        self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None], totals: Recorder | None = None
+    ) -> None:
+        """Takes the share of a plan, and the owner of all sessions, if that is one; `compile` makes it complete."""
         assert plan.scenario is not None
         self.sessions = 0
         self.on_change: Callable[[], None] = lambda: None
@@ -86,7 +89,7 @@ class ScenarioLoad:
         """Keeper of the sessions, once there is one."""
         self.alarms = Alarms()
         self.random = Random(f"scenario {share.index} of {share.count}")  # noqa: S311 - load, not secrets
-        self.rows = ScenarioRows()
+        self.rows = ScenarioRows(totals)
         self.next_number: Callable[[], int] = share.numbers().__next__
         self.audience: Audience | None = None
         """Subscribers and publishers; None where no session receives what others send."""
@@ -112,13 +115,15 @@ class ScenarioLoad:
         cls,
         plan: Plan,
         share: Shard,
-        owner: SessionListener,  # noqa: ARG003 - sessions have theirs
+        owner: SessionListener,
         *,
         on_exhausted: Callable[[], None],  # noqa: ARG003 - sessions go on to the end
         on_idle: Callable[[Connection], None],
     ) -> Self:
         """Returns the load of a plan (`LoadModel.of`)."""
-        return cls(plan, share, on_idle)
+        # Where clients misbehave, or nodes are measured apart, each session has an owner of its own.
+        is_of_all = plan.misbehaving is None and plan.node is None
+        return cls(plan, share, on_idle, owner if is_of_all else None)
 
     def compile(self, source: MessageGenerator, row_of: Callable[[int], Row]) -> None:
         """Compiles the roles.
