@@ -12,7 +12,15 @@ from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import Run
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine.scenario import alarms, exchange, iterations, player, reactions
+from ws_load_test.engine.scenario import (
+    alarms,
+    exchange,
+    followed_player,
+    iterations,
+    player,
+    reactions,
+    session_notes,
+)
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.sessions import connection as connection_module
 from ws_load_test.engine.sessions import session as session_module
@@ -227,16 +235,19 @@ async def measured(plan):
 
 
 @contextlib.contextmanager
-def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
-    """A worker while its clock rules the modules under test."""
+def world(*roles, workers=1, worker=0, warmup_ns=0, follows=False, **options):
+    """A worker while its clock rules the modules under test; with `follows`, it follows some sessions."""
     clock = TickingClock(START_NS)
     made = []
     modules = (alarms, exchange, player, reactions, iterations, connection_module, session_module)
+    modules += (followed_player, session_notes)
     with contextlib.ExitStack() as stack:
         for module in modules:
             stack.enter_context(mock.patch.object(module, "monotonic_ns", clock.now_ns))
         stack.enter_context(mock.patch.object(alarms, "new_timer", lambda ring: made[0].new_timer(ring=ring)))
         worker_ = FakeWorker(plan_of(*roles, **options), workers=workers, worker=worker, warmup_ns=warmup_ns)
         worker_.clock = clock
+        if follows:
+            worker_.load.follow_some()
         made.append(worker_)
         yield worker_

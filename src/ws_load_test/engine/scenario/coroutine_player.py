@@ -294,10 +294,7 @@ class CoroutinePlayer(Player):
         came, self._came = self._came, []
         for payload, at_ns in came:
             if not self.take(payload, at_ns):
-                self._count_push(payload)
-
-    def _count_push(self, payload: bytes) -> None:
-        self.connection.count_unsolicited(payload)
+                self.count_push(payload, at_ns)
 
     def _complete(self, player: SteppingSession, step: CompiledStep, payload: bytes, at_ns: int) -> None:
         self._latest = payload
@@ -379,6 +376,6 @@ class AudienceCoroutinePlayer(ReceivesDeliveries, CoroutinePlayer):
         self.recipient = recipient
         recipient.reads = {}
 
-    def _count_push(self, payload: bytes) -> None:
-        if not self.recipient.is_delivery(payload):
-            super()._count_push(payload)
+    def count_push(self, payload: bytes, at_ns: int) -> int:
+        """Counts a message that no step and no reaction takes, unless it is a delivery. Returns 0."""
+        return 0 if self.recipient.is_delivery(payload) else super().count_push(payload, at_ns)
