@@ -201,6 +201,8 @@ def test_of_each_kind_the_excerpt_that_shows_most_is_kept():
     for one in (partial, late, early, partial):
         found.add("failed", one)
     assert (found.first, found.slowest, found.failed) == (late, early, early)
+    tallies = [Tally(roles={"a": RoleTally(excerpts=RoleExcerpts(failed=one))}) for one in (partial, late)]
+    assert merged(*tallies).roles["a"].excerpts == RoleExcerpts(failed=late)
 
 
 @pytest.mark.parametrize(

@@ -317,10 +317,10 @@ class RoleTally(PartTally):
             self.excerpts = RoleExcerpts()
         self.excerpts.merge(found)
 
-    def merge(self, other: Self) -> None:
-        """Adds another set to this one, exactly; of excerpts, those that show most are kept."""
-        self.merge_rows(other)
-        if other.excerpts is not None:
+    def merge_rows(self, other: MetricSet) -> None:
+        """Adds the counts and histograms of another set; of excerpts, those that show most are kept."""
+        MetricSet.merge_rows(self, other)
+        if isinstance(other, RoleTally) and other.excerpts is not None:
             self.add_excerpts(other.excerpts)
 
     def encode(self, write: WriteHistogram) -> dict[str, Any]:

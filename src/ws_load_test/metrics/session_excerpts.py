@@ -29,11 +29,11 @@ Fate = Literal["", "completed", "sent", "unanswered", "not-sent"]
 """End of a step: it is still awaited, was completed, sent a message that awaits no other, was not completed, or could
 not send."""
 Reason = Literal["first", "slowest", "failed"]
-"""What an excerpt shows: the beginning of the first session, the slowest step, or the end of a session that failed."""
+"""An excerpt shows the beginning of the first session, the slowest step, or the end of a session that failed."""
 
 
 class Entry(msgspec.Struct, array_like=True):
-    """One step, or one or more messages of a kind that followed each other. Instants are ns from `Excerpt.opened_ns`."""
+    """One step, or messages of a kind that followed each other. Instants are ns from `Excerpt.opened_ns`."""
 
     kind: EntryKind
     name: _Name

@@ -196,7 +196,7 @@ def test_the_same_from_several_processes():
     nothing_is_missed(log, result, tally)
     excerpts = tally.roles["user"].excerpts
     assert (excerpts.first.session, excerpts.failed) == (0, None)
-    assert [(one.name, one.fate) for one in excerpts.first.entries if one.is_step][0] == ("join", "completed")
+    assert (excerpts.first.entries[0].name, excerpts.first.entries[0].fate) in {("join", "completed"), ("tick", "")}
     assert {"tick", "tell", "ask"} <= {one.name for one in excerpts.first.entries}
     assert excerpts.slowest.took_ns == tally.response_time_ns.max
 

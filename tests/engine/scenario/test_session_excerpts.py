@@ -18,8 +18,11 @@ def excerpts(one, name="user"):
 def shown(entries):
     """Kind, name, due or read, sent, over, count and fate of each, in ms."""
     return [
-        (one.kind, one.name, *(None if at is None else at // MS for at in (one.at_ns, one.sent_ns, one.until_ns)))
-        + (one.count, one.fate)
+        (
+            *(one.kind, one.name),
+            *(None if at is None else at // MS for at in (one.at_ns, one.sent_ns, one.until_ns)),
+            *(one.count, one.fate),
+        )
         for one in entries
     ]
 
@@ -87,7 +90,12 @@ def test_a_session_that_is_overdue_ends_with_its_step_and_its_fault():
         ("step", "ask", 0, 0, 2000, 1, "unanswered"),
         ("fault", "reply-timeout", 2000, None, None, 1, ""),
     ]
-    assert (failed.failed_at, failed.fault, failed.ended_ns, failed.is_partial) == ("ask", "reply-timeout", 2 * S, False)
+    assert (failed.failed_at, failed.fault, failed.ended_ns, failed.is_partial) == (
+        "ask",
+        "reply-timeout",
+        2 * S,
+        False,
+    )
 
 
 def test_of_a_session_that_is_not_followed_its_last_step_is_known():

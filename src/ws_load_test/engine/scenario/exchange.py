@@ -184,7 +184,7 @@ class Exchange:
         self.completed(player, at_ns)
 
     def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> Fault | None:
-        """Returns the fault of the first check of `expect` that a message fails, which is counted; None if it fails none."""
+        """Counts the fault of the first check of `expect` that a message fails. Returns it; None if it fails none."""
         if self.due_ns < step.row.samples.measured_from_ns:
             return None
         for name, test in step.expect:

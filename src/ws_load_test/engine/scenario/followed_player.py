@@ -5,7 +5,7 @@ They are subclasses of the players of all other sessions, which therefore pay no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.scenario.audience_player import ReceivesDeliveries
@@ -111,8 +111,9 @@ class FollowedPlayer(NotedExchange, Player):
 
     def open(self) -> None:
         """Begins: the session has opened."""
-        assert self.load.followed is not None
-        self._notes = self.load.followed.begin(self)
+        followed = cast("FollowingLoad", self.load).followed
+        assert followed is not None
+        self._notes = followed.begin(self)
         super().open()
 
     def _be_ready(self, now_ns: int) -> None:
@@ -165,6 +166,12 @@ class FollowedRecipient(FollowedPlayer, ReceivesDeliveries):
         return replies
 
 
+class FollowingLoad(Protocol):
+    """Load of the players, as far as they need it to be followed."""
+
+    followed: FollowedSessions | None
+
+
 class FollowedSessions:
     """Sessions of a worker that are followed, and what is known of others that fail."""
 
@@ -176,13 +183,14 @@ class FollowedSessions:
 
     def kind_of(self, kind: PlayerType, number: int) -> PlayerType:
         """Returns the class of a session's player: a subclass of `kind` for one that is followed."""
-        if number not in self._numbers:
-            return kind
+        return cast("PlayerType", self._followed(kind)) if number in self._numbers else kind
+
+    def _followed(self, kind: type[Player]) -> type[Player]:
         found = self._kinds.get(kind)
         if found is None:
             base = FollowedRecipient if issubclass(kind, ReceivesDeliveries) else FollowedPlayer
             found = self._kinds[kind] = type(f"Followed{kind.__name__}", (base, kind), {})
-        return cast("PlayerType", found)
+        return found
 
     def begin(self, player: Player) -> SessionNotes:
         """Returns the notes of a session that has just opened."""

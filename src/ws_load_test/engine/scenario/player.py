@@ -22,7 +22,6 @@ from ws_load_test.websocket.frames import NORMAL_CLOSURE
 if TYPE_CHECKING:
     from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, CompiledStep, Section
-    from ws_load_test.engine.scenario.followed_player import FollowedSessions
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.messages.template_field import Row
 
@@ -37,8 +36,6 @@ class PlayerLoad(SharedParts, Protocol):
 
     traces: TraceLog | None
     """Traces of steps that are worth a look; None where no message has a trace context."""
-    followed: FollowedSessions | None
-    """Sessions of which each step and message is noted; None: there are none."""
 
     def draw_stay_ns(self, player: Player) -> int:
         """Returns the time that a session stays, from now on."""

@@ -1,7 +1,7 @@
 """Notes of the sessions that a worker follows, and the excerpts that are made of them.
 
-A worker follows a few sessions of each role. What it costs: some 2 µs a step of these, and nothing for all others, whose
-players have no part of this module. The last of those that fails may be told of by its last step alone.
+A worker follows a few sessions of each role. What it costs: some 2 µs a step of these, and nothing for all others,
+whose players have no part of this module. Of one that fails and is not followed, its last step is known.
 """
 
 from __future__ import annotations
