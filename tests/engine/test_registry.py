@@ -1,7 +1,6 @@
 """The seam between a worker and its engines: every registered one keeps the protocol, and is asked what it can do."""
 
 import asyncio
-import gc
 import inspect
 import sys
 
@@ -20,14 +19,6 @@ from ws_load_test.testing import FaultyServer, behaviors
 
 BUILT = [name for name in ENGINES if not registry.why_missing(name)]
 MEMBERS = [name for name in vars(Engine) if not name.startswith("_")] + ["__init__"]
-
-
-@pytest.fixture(autouse=True)
-def collected_garbage():
-    """Undoes what an engine does to the garbage collector of its process."""
-    yield
-    gc.unfreeze()
-    gc.enable()
 
 
 @pytest.mark.parametrize("name", BUILT)

@@ -14,6 +14,8 @@ from ws_load_test.api import Run
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.scenario import (
     alarms,
+    code_session,
+    coroutine_player,
     exchange,
     followed_player,
     iterations,
@@ -239,8 +241,8 @@ def world(*roles, workers=1, worker=0, warmup_ns=0, follows=False, **options):
     """A worker while its clock rules the modules under test; with `follows`, it follows some sessions."""
     clock = TickingClock(START_NS)
     made = []
-    modules = (alarms, exchange, player, reactions, iterations, connection_module, session_module)
-    modules += (followed_player, session_notes)
+    scenario_modules = (alarms, code_session, coroutine_player, exchange, iterations, player, reactions)
+    modules = (*scenario_modules, followed_player, session_notes, connection_module, session_module)
     with contextlib.ExitStack() as stack:
         for module in modules:
             stack.enter_context(mock.patch.object(module, "monotonic_ns", clock.now_ns))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledReaction, CompiledStep
+    from ws_load_test.engine.scenario.compiled import CompiledReaction
+    from ws_load_test.engine.scenario.compiled_step import Captures, CompiledStep
     from ws_load_test.engine.scenario.rows import ScenarioRows
     from ws_load_test.engine.scenario.session_notes import SessionNotes
     from ws_load_test.engine.scenario.shared import SteppingSession
@@ -188,8 +189,9 @@ class FollowedSessions:
     def _followed(self, kind: type[Player]) -> type[Player]:
         found = self._kinds.get(kind)
         if found is None:
-            base = FollowedRecipient if issubclass(kind, ReceivesDeliveries) else FollowedPlayer
-            found = self._kinds[kind] = type(f"Followed{kind.__name__}", (base, kind), {})
+            base: type[FollowedPlayer] = FollowedRecipient if issubclass(kind, ReceivesDeliveries) else FollowedPlayer
+            found = cast("type[Player]", type(f"Followed{kind.__name__}", (base, kind), {}))
+            self._kinds[kind] = found
         return found
 
     def begin(self, player: Player) -> SessionNotes:
