@@ -213,7 +213,7 @@ class CodeSession(Player):
             step = entry.pick(self.load.random)
             due_ns = self._done_ns
             if step.wait is not None:
-                await self._until(due_ns + step.draw_wait_ns(self.load.random))
+                await self._until(due_ns + step.wait.draw_ns(self.load.random))
                 due_ns, self._due_ns = self._due_ns, 0
             await self._until_complete(step, due_ns)
 
@@ -278,10 +278,7 @@ class CodeSession(Player):
         came, self._came = self._came, []
         for payload, at_ns in came:
             if not self.take(payload, at_ns):
-                self._count_push(payload)
-
-    def _count_push(self, payload: bytes) -> None:
-        self.connection.count_unsolicited(payload)
+                self.count_push(payload, at_ns)
 
 
 def _checks(written: str | Sequence[str]) -> Checks:

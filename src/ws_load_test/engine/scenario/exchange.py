@@ -201,16 +201,18 @@ class Exchange:
             self._check(player, step, payload)
         self.completed(player, at_ns)
 
-    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> None:
+    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> Fault | None:
+        """Counts the fault of the first check of `expect` that a message fails. Returns it; None if it fails none."""
         if self.due_ns < step.row.samples.measured_from_ns:
-            return
+            return None
         for name, test in step.expect:
             if not test(payload, self.seq, player):
                 text = f"completed {step} with a message that fails expect {name}"
                 fault, owner = Fault(FaultKind.CHECK_FAILED, text=text), player.connection.owner
                 owner.fault(fault)
                 step.row.count_fault(fault, owner)
-                return
+                return fault
+        return None
 
     # --- Answers of many messages -----------------------------------------------------------------------------------
 
