@@ -105,6 +105,7 @@ class Exchange:
         elif due_ns >= owner.samples.measured_from_ns:
             _count_sent(owner, due_ns, sent_ns, has_left=has_left, awaits=awaits)
             owner.tally.bytes_sent += len(frame) if has_left else 0
+            owner.tally.publishes_sent += has_left and publishing is not None
         else:
             # A worker may learn of its start a little late: what completes the step counts no more than its message.
             self.due_ns = NOT_MEASURED_NS
@@ -176,7 +177,10 @@ class Exchange:
         row.is_used = True
         row.samples.append(due_ns, sent_ns, at_ns, 1)
         if step.to_totals:
-            player.connection.owner.samples.append(due_ns, sent_ns, at_ns, 1)
+            owner = player.connection.owner
+            owner.samples.append(due_ns, sent_ns, at_ns, 1)
+            if step.publishing is not None and due_ns >= owner.samples.measured_from_ns:
+                owner.tally.publishes_acknowledged += 1
         if step.captures:
             player.capture(step.captures, payload, str(step))
         if step.expect:

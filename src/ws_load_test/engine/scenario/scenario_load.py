@@ -23,7 +23,12 @@ from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
-from ws_load_test.engine.scenario.tracing_player import TracingAudiencePlayer, TracingPlayer
+from ws_load_test.engine.scenario.tracing_player import (
+    TracingAudienceCoroutinePlayer,
+    TracingAudiencePlayer,
+    TracingCoroutinePlayer,
+    TracingPlayer,
+)
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
@@ -172,7 +177,8 @@ class ScenarioLoad:
 
     def trace_through(self, log: TraceLog) -> None:
         """Notes the trace contexts of the steps of sessions that open from now on."""
-        self.traces, self.player_type = log, TracingPlayer
+        self.traces = log
+        self.player_type, self.coroutine_player_type = TracingPlayer, TracingCoroutinePlayer
 
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
@@ -184,9 +190,10 @@ class ScenarioLoad:
         assert isinstance(connection, SubscriberConnection)
         recipient = self.audience.recipient(connection)
         if role.code is not None:
-            return AudienceCoroutinePlayer(self, role, connection, row, recipient)
-        kind_of_audience = AudiencePlayer if self.traces is None else TracingAudiencePlayer
-        return kind_of_audience(self, role, connection, row, recipient)
+            of_code = AudienceCoroutinePlayer if self.traces is None else TracingAudienceCoroutinePlayer
+            return of_code(self, role, connection, row, recipient)
+        of_steps = AudiencePlayer if self.traces is None else TracingAudiencePlayer
+        return of_steps(self, role, connection, row, recipient)
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""
