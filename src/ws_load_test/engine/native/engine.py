@@ -92,7 +92,9 @@ class NativeFactory(ConnectionFactory):
         reading, on_schedule = self._reading, not plan.load.due_when_sent
         varies = plan.message.is_dynamic or reading.extract_id is not None
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
-        reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes, self.by_io_uring)
+        reactor = Reactor(
+            on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes, self.by_io_uring
+        )
         reads_whole = reading.needs_payload or plan.correlation.greetings > 0
         reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(plan.correlation, reading))
         if varies:
