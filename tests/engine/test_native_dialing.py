@@ -296,7 +296,7 @@ def test_another_address_is_tried_beside_one_that_does_not_answer():
 
 def test_dials_that_the_end_of_the_opening_calls_off_are_counted_alike():
     with FaultyServer(behaviors.silent_after_accept) as server:
-        portable, native = both(server.url, dials=200, open_timeout="200ms")
+        portable, native = both(server.url, dials=200, open_timeout="600ms")
     assert native == portable
     assert (portable["cancelled"], portable["failed"]) == (128, 72)
 
