@@ -95,6 +95,7 @@ class ConnectionPool:
         """Players of a scenario, which carry the load then; None without one."""
         if self.scenario is not None:
             self.scenario.keeper = self
+            self.scenario.follow_some()
         self.reconnector = Reconnector(self)
         self.opener = opener_type(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]

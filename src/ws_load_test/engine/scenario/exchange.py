@@ -100,6 +100,8 @@ class Exchange:
             self._count_send(player, step, len(frame), has_left=has_left)
         if publishing is not None and has_left:
             publishing.confirm(player)
+            owner = player.connection.owner
+            owner.tally.publishes_sent += step.to_totals and due_ns >= owner.samples.measured_from_ns
         return has_left
 
     def _count_send(self, player: SteppingSession, step: CompiledStep, frame_bytes: int, *, has_left: bool) -> None:
@@ -177,35 +179,40 @@ class Exchange:
         return stream.is_first(payload, self.seq, player)
 
     def _complete(self, player: SteppingSession, step: CompiledStep, payload: bytes, at_ns: int) -> None:
-        self.awaiting = False
-        self.deadline_ns, self.answer = 0, None
+        due_ns = self.due_ns
+        self.awaiting, self.deadline_ns, self.answer = False, 0, None
         step.row.is_used = True
         samples = step.row.samples
         row = samples.length
-        samples.due[row] = self.due_ns
+        samples.due[row] = due_ns
         samples.sent[row] = self.sent_ns
         samples.done[row] = at_ns
         samples.length = row + 1
         if row == LAST_ROW:
             samples.flush()
+        owner = player.connection.owner
         if step.to_totals and not step.counts_at_once:
-            player.connection.owner.samples.append(self.due_ns, self.sent_ns, at_ns, 1)
+            owner.samples.append(due_ns, self.sent_ns, at_ns, 1)
+        if step.publishing is not None and step.to_totals and due_ns >= owner.samples.measured_from_ns:
+            owner.tally.publishes_acknowledged += 1
         if step.captures:
             player.capture(step.captures, payload, str(step))
         if step.expect:
             self._check(player, step, payload)
         self.completed(player, at_ns)
 
-    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> None:
+    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> Fault | None:
+        """Counts the fault of the first check of `expect` that a message fails. Returns it; None if it fails none."""
         if self.due_ns < step.row.samples.measured_from_ns:
-            return
+            return None
         for name, test in step.expect:
             if not test(payload, self.seq, player):
                 text = f"completed {step} with a message that fails expect {name}"
                 fault, owner = Fault(FaultKind.CHECK_FAILED, text=text), player.connection.owner
                 owner.fault(fault)
                 step.row.count_fault(fault, owner)
-                return
+                return fault
+        return None
 
     # --- Answers of many messages -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ a further message of an answer that has begun. What is left is a push.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault
@@ -93,6 +93,8 @@ class Player(StepSender):
         "wake_ns",
     )
 
+    timer_type: ClassVar[type[RepeatingStep]] = RepeatingStep
+
     def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:
         """Takes what the sessions of a worker share, and the feed's row of this one."""
         super().__init__(role, connection, row)
@@ -148,7 +150,7 @@ class Player(StepSender):
 
     def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - text or binary
         """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
-        return 0 if self.take(payload, at_ns) else self.connection.count_unsolicited(payload)
+        return 0 if self.take(payload, at_ns) else self.count_push(payload, at_ns)
 
     def take(self, payload: bytes, at_ns: int) -> bool:
         """Takes a message read at an instant. Returns False if no step and no reaction takes it."""
@@ -288,7 +290,7 @@ class Player(StepSender):
             self.states = tuple(
                 ReactionState(self, reaction, now_ns) if reaction.needs_state else None for reaction in role.reactions
             )
-        self.timers = tuple(RepeatingStep(self, timer, now_ns) for timer in role.timers)
+        self.timers = tuple(self.timer_type(self, timer, now_ns) for timer in role.timers)
         self._settle()
 
     def _settle(self) -> None:
