@@ -20,6 +20,7 @@ from ws_load_test.engine.native.conversations import (
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
+from ws_load_test.engine.native.pool import NativePool
 from ws_load_test.engine.native.reactor import Reactor
 from ws_load_test.engine.native.rules import questions_of, rules_of, source_of, unsupported
 from ws_load_test.engine.native.samples import NativeSamples
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connection_pool import ConnectionPool
     from ws_load_test.engine.load_models.load_model import LoadModel
     from ws_load_test.engine.session_opener import SessionOpener
     from ws_load_test.engine.sessions.connection import Connection
@@ -108,6 +110,7 @@ class NativeEngine(PortableEngine):
     name: ClassVar[str] = "native"
     factory_type: ClassVar[type[ConnectionFactory]] = NativeFactory
     opener_type: ClassVar[type[SessionOpener]] = NativeOpener
+    pool_type: ClassVar[type[ConnectionPool]] = NativePool
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:
