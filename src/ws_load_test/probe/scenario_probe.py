@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledStep
+    from ws_load_test.engine.scenario.compiled import CompiledReaction
+    from ws_load_test.engine.scenario.compiled_step import CompiledStep
     from ws_load_test.engine.scenario.shared import SteppingSession
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.message_trace import MessageKind
@@ -81,6 +82,9 @@ class TracedCoroutinePlayer(_Traced, CoroutinePlayer):
     """A session that runs a coroutine."""
 
     __slots__ = ()
+
+    async def _until(self, at_ns: int) -> None:
+        await super()._until(min(at_ns, monotonic_ns() + LONGEST_WAIT_NS))
 
 
 class RoleProbe(Probe):

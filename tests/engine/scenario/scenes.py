@@ -12,11 +12,20 @@ from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import Run
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine.scenario import alarms, exchange, iterations, player, reactions
+from ws_load_test.engine.scenario import (
+    alarms,
+    code_session,
+    coroutine_player,
+    exchange,
+    iterations,
+    played_connection,
+    player,
+    reactions,
+)
+from ws_load_test.engine.scenario.played_connection import PlayedConnection
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.sessions import connection as connection_module
 from ws_load_test.engine.sessions import session as session_module
-from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import MessageGenerator
 from ws_load_test.metrics.tally import Tally
@@ -102,7 +111,7 @@ class FakeWorker(FakeOwner):
         self.plan = plan
         self.armed_ns = self.ring_alarms = None
         share = Shard(worker, workers)
-        self.load = ScenarioLoad(plan, share, self.on_idle)
+        self.load = ScenarioLoad.of(plan, share, self, on_exhausted=lambda: None, on_idle=self.on_idle)
         self.load.compile(MessageGenerator(plan.message, share, plan.scenario.room_of), lambda _: ())
         self.load.rows.set_window(from_ns=START_NS + warmup_ns)
         self.load.keeper = self
@@ -148,7 +157,7 @@ class FakeWorker(FakeOwner):
 
     def open(self, number=0):
         """Opens a session; the load begins on it at once if it is ready."""
-        connection = Connection(self, self.reading)
+        connection = PlayedConnection(self, self.reading)
         connection.number = number
         connection.carry(self.load.player(connection))
         kernel = FakeSocket()
@@ -210,6 +219,7 @@ class FakeWorker(FakeOwner):
 
     def counts(self):
         """Returns all counts so far."""
+        self.load.rows.flush()
         self.samples.flush()
         tally = Tally()
         self.load.rows.collect_into(tally)
@@ -231,7 +241,11 @@ def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
     """A worker while its clock rules the modules under test."""
     clock = TickingClock(START_NS)
     made = []
-    modules = (alarms, exchange, player, reactions, iterations, connection_module, session_module)
+    scenario_modules = (
+        *(alarms, code_session, coroutine_player, exchange, iterations),
+        *(played_connection, player, reactions),
+    )
+    modules = (*scenario_modules, connection_module, session_module)
     with contextlib.ExitStack() as stack:
         for module in modules:
             stack.enter_context(mock.patch.object(module, "monotonic_ns", clock.now_ns))

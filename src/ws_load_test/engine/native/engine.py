@@ -12,24 +12,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
-from ws_load_test.engine.native.conversations import (
-    NativeConversation,
-    NativeCorrelatedConversation,
-    NativeRecentIds,
-)
+from ws_load_test.engine.native.conversations import NativeRecentIds, native_conversation
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
 from ws_load_test.engine.native.pool import NativePool
 from ws_load_test.engine.native.reactor import Reactor
-from ws_load_test.engine.native.rules import questions_of, rules_of, source_of, unsupported
+from ws_load_test.engine.native.rows import NativeMessages
+from ws_load_test.engine.native.rules import questions_of, rules_of, unsupported
 from ws_load_test.engine.native.samples import NativeSamples
 from ws_load_test.engine.native.senders import NativeClosedLoop, NativeOpenLoop
 from ws_load_test.engine.portable import PortableEngine
 from ws_load_test.messages.generator import PayloadStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.connection_pool import ConnectionPool
@@ -40,6 +37,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.engine.sessions.session_group import SessionGroup
+    from ws_load_test.messages.template_field import Row
     from ws_load_test.plan.plan import Plan
 
 
@@ -47,8 +45,11 @@ class NativeFactory(ConnectionFactory):
     """Makes connections that can be lent, and the load on them."""
 
     connection_type: ClassVar[type[Connection]] = NativeConnection
+    by_io_uring: ClassVar[bool] = True
     lender: Lender
     """Lends the connections; set as soon as the load is made."""
+    _messages: NativeMessages | None = None
+    """Messages that are made in the compiled loop; None where all are equal."""
 
     def connection(
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
@@ -66,14 +67,25 @@ class NativeFactory(ConnectionFactory):
     def _conversation(self, connection: Connection) -> Conversation:
         native = cast("NativeConnection", connection)
         native.slot = NOT_LENT
-        if native.reading.extract_id is not None:
-            by_path = self._plan.correlation.by_path
-            return NativeCorrelatedConversation(native, self._recent_ids, id_is_text=by_path)
-        return NativeConversation(native)
+        return native_conversation(native, self._recent_ids, id_is_text=self._plan.correlation.by_path)
 
     def _payloads(self, number: int) -> PayloadStream:
         """Returns the messages of connection `number`, for when it comes back: they are the compiled loop's."""
-        return PayloadStream(partial(self.lender.reactor.render, number), self._plan.message.opcode)
+        assert self._messages is not None
+        self._messages.add_row_of(number)
+        return PayloadStream(partial(self._messages.source.render, number), self._plan.message.opcode)
+
+    def opens_asleep(self, number: int) -> None:
+        """Prepares what the compiled loop needs for the messages of a session that has no connection."""
+        if self._messages is not None:
+            self._messages.add_row_of(number)
+
+    def _recent_rows(self) -> Iterable[Row]:
+        return (
+            self._source.recent_rows
+            if self._messages is None
+            else [*self._source.recent_rows, *self._messages.recent_rows()]
+        )
 
     def _load(
         self,
@@ -87,11 +99,14 @@ class NativeFactory(ConnectionFactory):
         reading, on_schedule = self._reading, not plan.load.due_when_sent
         varies = plan.message.is_dynamic or reading.extract_id is not None
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
-        reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
+        reactor = Reactor(
+            on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes, self.by_io_uring
+        )
         reads_whole = reading.needs_payload or plan.correlation.greetings > 0
-        reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(reading))
+        reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(plan.correlation, reading))
         if varies:
-            reactor.vary(source_of(plan.message, share))
+            self._messages = NativeMessages(self._source, share, self._row)
+            reactor.vary(self._messages.source)
         self._recent_ids = NativeRecentIds(reactor)
         reactor.kernel_instants = plan.reply_instant == "kernel"
         self.lender = Lender(reactor)
@@ -104,8 +119,14 @@ class NativeFactory(ConnectionFactory):
         return cast("LoadModel[Any]", load)
 
 
+class EpollFactory(NativeFactory):
+    """The same with a loop that asks the kernel by epoll."""
+
+    by_io_uring: ClassVar[bool] = False
+
+
 class NativeEngine(PortableEngine):
-    """Sessions that are lent to a compiled loop for as long as they carry the load."""
+    """Sessions that are lent to a compiled loop for as long as they carry the load; it asks the kernel by io_uring."""
 
     name: ClassVar[str] = "native"
     factory_type: ClassVar[type[ConnectionFactory]] = NativeFactory
@@ -128,3 +149,10 @@ class NativeEngine(PortableEngine):
             (plan.node is not None, "it does not measure nodes apart"),
         )
         return [*(reason for applies, reason in rules if applies), *unsupported(plan)]
+
+
+class NativeEpollEngine(NativeEngine):
+    """The same by epoll, which every Linux allows."""
+
+    name: ClassVar[str] = "native-epoll"
+    factory_type: ClassVar[type[ConnectionFactory]] = EpollFactory

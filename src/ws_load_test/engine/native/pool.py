@@ -27,6 +27,10 @@ class LendingFactory(Protocol):
 
     lender: Lender
 
+    def opens_asleep(self, number: int) -> None:
+        """Prepares what the compiled loop needs for the messages of a session that has no connection."""
+        ...
+
 
 class SleepingLoad(Protocol):
     """The load on sessions that are asleep."""
@@ -57,7 +61,8 @@ class NativePool(ConnectionPool):
     ) -> None:
         """Opens no connection yet."""
         super().__init__(plan, share, multi_host=multi_host, factory_type=factory_type, opener_type=opener_type)
-        lender = cast("LendingFactory", self.factory).lender
+        self._lending_factory = cast("LendingFactory", self.factory)
+        lender = self._lending_factory.lender
         self._sleepers = lender.sleepers = Sleepers(self, lender)
         self._sleeping_load = cast("SleepingLoad", self.load)
         self.sleeps = not (plan.setup_messages or plan.correlation.greetings or plan.lifetime_ns is not None)
@@ -71,6 +76,7 @@ class NativePool(ConnectionPool):
 
     def open_asleep(self, number: int, descriptor: int) -> int | None:
         """Takes in a session that has just opened. Returns its slot; None if it has to be lent as others are."""
+        self._lending_factory.opens_asleep(number)
         slot = self._sleepers.open(descriptor, number, self._orders)
         if slot is not None:
             self._orders += 1

@@ -54,7 +54,7 @@ cdef extern from *:
     uint64_t ws_sum_high(const ws_histogram *) nogil
 
 cdef extern from "batch.h" nogil:
-    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
+    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_UNAWAITED, WS_BY_ORDER
     enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
     ctypedef struct ws_step:
         const uint8_t *name
@@ -101,6 +101,10 @@ cdef extern from "batch.h" nogil:
         ws_check *expect
         unsigned ignored
         unsigned expected
+        ws_check *until
+        ws_check *first
+        unsigned untils
+        unsigned firsts
         uint64_t *failed
         ws_awaiting awaiting
         ws_fates fates
@@ -115,7 +119,16 @@ cdef extern from "batch.h" nogil:
     ctypedef struct ws_template:
         ws_part *parts
         unsigned count
+        unsigned of_feed
         size_t largest
+    enum: WS_HOLE_FEED, WS_ROWS_IN_TURN, WS_ROWS_RANDOM, WS_RECENT_ROWS
+    ctypedef struct ws_rows:
+        int order
+        uint32_t values
+        uint64_t taken
+        uint32_t recent[1024]
+        int (*more)(void *) noexcept nogil
+        void *loop
     ctypedef struct ws_source:
         ws_template *templates
         unsigned count
@@ -126,7 +139,7 @@ cdef extern from "batch.h" nogil:
         uint64_t random[4]
         uint8_t first
         uint32_t mask
-        size_t largest
+        ws_rows rows
     ctypedef struct ws_batch:
         uint8_t *data
         size_t size
@@ -140,13 +153,15 @@ cdef extern from "batch.h" nogil:
     int ws_fates_know(ws_fates *, uint64_t)
     int ws_is_pong(const ws_rules *, const uint8_t *, size_t)
     int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, uint32_t *, ws_match *)
-    int ws_expired(ws_rules *, ws_session_ids *, int64_t, ws_match *)
     void ws_check_reply(const ws_rules *, const uint8_t *, size_t)
     void ws_rules_free(ws_rules *)
     size_t ws_hole_bytes(const ws_part *)
     size_t ws_render(ws_source *, uint8_t *, uint64_t)
+    bint ws_rows_used_up(const ws_rows *)
+    int ws_rows_add(ws_rows *, const uint8_t *, const uint64_t *, uint32_t)
+    void ws_source_fit(ws_source *)
     void ws_source_free(ws_source *)
-    int ws_batch_init(ws_batch *, const ws_source *)
+    int ws_batch_fit(ws_batch *, const ws_source *)
     void ws_batch_free(ws_batch *)
     uint32_t ws_make(ws_batch *, ws_source *, const ws_rules *, uint64_t, uint32_t)
     void ws_batch_left(const ws_batch *, ws_rules *, ws_session_ids *, uint32_t, uint64_t, int64_t, int64_t)
@@ -167,6 +182,7 @@ cdef extern from "session.h" nogil:
         bint odd
         bint stamped
         bint stopped
+        bint leaves
         bint pinged
         bint ping_waits
         uint8_t ping_size
@@ -202,31 +218,91 @@ cdef extern from "session.h" nogil:
     int64_t ws_next_waiting(ws_session *)
     bint ws_append(ws_out **, const uint8_t *, size_t)
     void ws_clear_out(ws_out **)
+    uint8_t *ws_rest(const ws_session *)
     void ws_keep_rest(ws_session *, const uint8_t *, size_t)
     int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
 
-cdef extern from "backend_epoll.h" nogil:
-    enum: WS_READY, WS_BUFFER
+cdef extern from "streams.h" nogil:
+    enum: WS_PART, WS_STREAM_TIMES
+    ctypedef struct ws_answer:
+        int64_t due
+        int64_t sent
+        int64_t last
+        uint64_t size
+        uint64_t messages
+        uint32_t has_begun
+    ctypedef struct ws_stream_counts:
+        uint64_t streamed
+        uint64_t broken_off
+        uint64_t stalls
+        uint64_t came_together
+        uint64_t without_first
+        uint64_t without_count
+    ctypedef struct ws_streams:
+        int64_t stall
+        int reads_count
+        ws_path count
+        ws_stream_counts counts
+        ws_histogram *times
+    void ws_streams_free(ws_streams *)
+    ws_answer ws_take_answer(ws_streams *, uint32_t)
+    int ws_judge_part(
+        ws_rules *, ws_streams *, ws_session *, uint32_t, const uint8_t *, size_t, int64_t, int64_t, ws_match *)
+    void ws_end_read(ws_streams *, uint32_t)
+    int ws_expired_answer(ws_rules *, ws_streams *, ws_session_ids *, int64_t, int64_t, ws_match *)
+
+cdef extern from "clocks.h" nogil:
+    ctypedef struct ws_clocks:
+        pass
+    void ws_compare_clocks(ws_clocks *)
+    int64_t ws_received_at(const ws_clocks *, int64_t, int64_t)
+
+cdef extern from "kernel.h" nogil:
+    enum: WS_READY, WS_BUFFER, WS_BUFFER_BYTES
     uint64_t WS_TIMER
     ctypedef struct ws_backend:
         int ep
         int timer
-    ctypedef struct ws_ready:
+    ctypedef struct ws_uring:
         pass
-    uint64_t ws_ready_slot(const ws_ready *)
-    bint ws_ready_to_read(const ws_ready *)
-    bint ws_ready_to_write(const ws_ready *)
-    bint ws_ready_ends(const ws_ready *)
-    int ws_backend_open(ws_backend *)
-    void ws_backend_close(ws_backend *)
-    int ws_backend_fd(const ws_backend *)
-    int ws_watch(ws_backend *, int, uint32_t)
-    void ws_watch_again(ws_backend *, int, uint32_t)
-    void ws_unwatch(ws_backend *, int)
-    int ws_poll(ws_backend *, ws_ready *, int)
-    bint ws_wait_for(int, int64_t)
+    ctypedef struct ws_leaving:
+        uint32_t slot
+        uint32_t count
+        int result
+        int64_t due
+        int64_t sent
+        const uint8_t *data
+        size_t size
+    ctypedef struct ws_kernel:
+        ws_backend epoll
+        ws_uring *uring
+        ws_leaving *leaving
+        uint32_t n_leaving
+    int ws_kernel_open(ws_kernel *, bint)
+    void ws_kernel_close(ws_kernel *)
+    int ws_kernel_fd(const ws_kernel *)
+    int ws_kernel_watch(ws_kernel *, int, uint32_t, bint)
+    void ws_kernel_watch_again(ws_kernel *, int, uint32_t)
+    void ws_kernel_unwatch(ws_kernel *, int, uint32_t)
+    int ws_kernel_reap(ws_kernel *, uint32_t, bint, uint8_t *)
+    void ws_kernel_begin(ws_kernel *)
+    void ws_kernel_recall(ws_kernel *)
+    void ws_kernel_end(ws_kernel *)
+    bint ws_kernel_wait(ws_kernel *, int, int64_t)
+    int ws_kernel_poll(ws_kernel *)
+    uint64_t ws_kernel_slot(const ws_kernel *, int)
+    bint ws_kernel_may_read(const ws_kernel *, int)
+    bint ws_kernel_may_write(const ws_kernel *, int)
+    bint ws_kernel_ends(const ws_kernel *, int)
+    ssize_t ws_kernel_receive(ws_kernel *, int, int, bint, uint8_t **, int64_t *, int64_t *)
+    void ws_kernel_done(ws_kernel *, int)
+    void ws_kernel_end_turn(ws_kernel *)
+    void ws_kernel_await_room(ws_kernel *, uint32_t)
+    void ws_kernel_arm(ws_kernel *, int64_t)
+    void ws_kernel_take_timer(ws_kernel *)
+    bint ws_kernel_may_join(const ws_kernel *, size_t, bint)
+    bint ws_kernel_join(ws_kernel *, uint32_t, int, const uint8_t *, size_t, bint, int64_t, uint32_t)
+    void ws_kernel_send(ws_kernel *)
     bint ws_stamp(int)
-    ssize_t ws_receive(ws_backend *, int, bint, uint8_t **, int64_t *)
     ssize_t ws_send(int, const void *, size_t)
-    void ws_arm(ws_backend *, int64_t)
-    void ws_take_timer(ws_backend *)
+    const char *ws_uring_probe()

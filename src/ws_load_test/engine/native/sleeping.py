@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.engine.keep_alive import Pinged
     from ws_load_test.engine.native.lending import Lender, NativeConnection
+    from ws_load_test.engine.native.senders import LentSender
     from ws_load_test.metrics.tally import Tally
 
 
@@ -82,7 +83,7 @@ class Sleepers:
         transport = SocketTransport(asyncio.get_running_loop(), sock, connection)
         connection.wake(slot, transport, sock, ping)
         connection.order = order
-        conversation = connection.sender.conversation
+        conversation = cast("LentSender", connection.sender).flights
         if isinstance(conversation, InOrderConversation):
             conversation.looks = self._looks.of(slot)
         self._lender.has_woken(connection)

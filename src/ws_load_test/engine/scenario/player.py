@@ -21,7 +21,8 @@ from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
     from ws_load_test.engine.exchange_traces import TraceLog
-    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, CompiledStep, Section
+    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, Section
+    from ws_load_test.engine.scenario.compiled_step import CompiledStep
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.messages.template_field import Row
 
@@ -151,8 +152,17 @@ class Player(StepSender):
 
     def take(self, payload: bytes, at_ns: int) -> bool:
         """Takes a message read at an instant. Returns False if no step and no reaction takes it."""
-        if self.awaiting and self.offer(self, payload, at_ns):
-            return True
+        if self.awaiting:
+            step = self.step
+            assert step is not None
+            assert step.completes is not None
+            if step.stream is not None:
+                if self.offer(self, payload, at_ns):
+                    return True
+            # What was read before the step's message left answers something else.
+            elif at_ns >= self.sent_ns and step.completes(payload, self.seq, self):
+                self._complete(self, step, payload, at_ns)
+                return True
         for timer in self.timers:
             if timer.awaiting and timer.offer(self, payload, at_ns):
                 return True
@@ -223,10 +233,10 @@ class Player(StepSender):
         step = self.step
         if step is None:
             self._begin_own_iteration(at_ns)
-            return
-        done_ns = self._take(step, at_ns)
-        if done_ns:
-            self._advance(done_ns)
+        elif not self.connection.closing and not self.begin(self, step, at_ns):
+            done_ns = self._end_of(step)
+            if done_ns:
+                self._advance(done_ns)
 
     def _advance(self, done_ns: int) -> None:
         """Goes on behind a step that was complete at an instant, as far as nothing is to be waited for."""
@@ -242,22 +252,20 @@ class Player(StepSender):
                 return
             step = self.step = section[self.position].pick(random)
             if step.wait is not None:
-                due_ns = done_ns + step.draw_wait_ns(random)
+                due_ns = done_ns + step.wait.draw_ns(random)
                 if due_ns > done_ns:
                     # By an alarm even if it has passed: a session that is late is not to keep all others waiting.
                     self.wake_ns = due_ns
                     self.load.alarms.set(due_ns, self, WAIT)
                     return
-            done_ns = self._take(step, done_ns)
+            if self.connection.closing or self.begin(self, step, done_ns):
+                return
+            done_ns = self._end_of(step)
             if not done_ns:
                 return
 
-    def _take(self, step: CompiledStep, due_ns: int) -> int:
-        """Takes a step. Returns the instant at which it was complete; 0 if it is not, or the session is at its end."""
-        if self.connection.closing:
-            return 0
-        if self.begin(self, step, due_ns):
-            return 0
+    def _end_of(self, step: CompiledStep) -> int:
+        """Returns the instant at which a step that awaits nothing was complete; 0 if the session is at its end."""
         if step.close is not None:
             self._close(step.close)
             return 0

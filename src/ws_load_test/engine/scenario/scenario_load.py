@@ -14,15 +14,21 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.fan_out.deliveries import SubscriberConnection
 from ws_load_test.engine.scenario.alarms import Alarms
 from ws_load_test.engine.scenario.arrivals import RoleArrivals
-from ws_load_test.engine.scenario.audience_player import AudiencePlayer, RolePublishers
-from ws_load_test.engine.scenario.compiled import CompiledRole, StepTimes
-from ws_load_test.engine.scenario.coroutine_player import AudienceCoroutinePlayer, CoroutinePlayer
+from ws_load_test.engine.scenario.audience_player import AudienceCoroutinePlayer, AudiencePlayer, RolePublishers
+from ws_load_test.engine.scenario.compiled import CompiledRole
+from ws_load_test.engine.scenario.compiled_step import StepTimes
+from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
-from ws_load_test.engine.scenario.tracing_player import TracingAudiencePlayer, TracingPlayer
+from ws_load_test.engine.scenario.tracing_player import (
+    TracingAudienceCoroutinePlayer,
+    TracingAudiencePlayer,
+    TracingCoroutinePlayer,
+    TracingPlayer,
+)
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.conversations.streamed import Recorder
     from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.sessions.connection import Connection
@@ -69,8 +76,10 @@ class ScenarioLoad:
     coroutine_player_type: type[CoroutinePlayer] = CoroutinePlayer
     """The same for roles that are coroutines."""
 
-    def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
-        """Takes the share of a plan; `compile` makes it complete."""
+    def __init__(
+        self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None], totals: Recorder | None = None
+    ) -> None:
+        """Takes the share of a plan, and the owner of all sessions, if that is one; `compile` makes it complete."""
         assert plan.scenario is not None
         self.sessions = 0
         self.on_change: Callable[[], None] = lambda: None
@@ -80,7 +89,7 @@ class ScenarioLoad:
         """Keeper of the sessions, once there is one."""
         self.alarms = Alarms()
         self.random = Random(f"scenario {share.index} of {share.count}")  # noqa: S311 - load, not secrets
-        self.rows = ScenarioRows()
+        self.rows = ScenarioRows(totals)
         self.next_number: Callable[[], int] = share.numbers().__next__
         self.audience: Audience | None = None
         """Subscribers and publishers; None where no session receives what others send."""
@@ -106,13 +115,15 @@ class ScenarioLoad:
         cls,
         plan: Plan,
         share: Shard,
-        owner: SessionListener,  # noqa: ARG003 - sessions have theirs
+        owner: SessionListener,
         *,
         on_exhausted: Callable[[], None],  # noqa: ARG003 - sessions go on to the end
         on_idle: Callable[[Connection], None],
     ) -> Self:
         """Returns the load of a plan (`LoadModel.of`)."""
-        return cls(plan, share, on_idle)
+        # Where clients misbehave, or nodes are measured apart, each session has an owner of its own.
+        is_of_all = plan.misbehaving is None and plan.node is None
+        return cls(plan, share, on_idle, owner if is_of_all else None)
 
     def compile(self, source: MessageGenerator, row_of: Callable[[int], Row]) -> None:
         """Compiles the roles.
@@ -171,7 +182,8 @@ class ScenarioLoad:
 
     def trace_through(self, log: TraceLog) -> None:
         """Notes the trace contexts of the steps of sessions that open from now on."""
-        self.traces, self.player_type = log, TracingPlayer
+        self.traces = log
+        self.player_type, self.coroutine_player_type = TracingPlayer, TracingCoroutinePlayer
 
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
@@ -183,9 +195,10 @@ class ScenarioLoad:
         assert isinstance(connection, SubscriberConnection)
         recipient = self.audience.recipient(connection)
         if role.code is not None:
-            return AudienceCoroutinePlayer(self, role, connection, row, recipient)
-        kind_of_audience = AudiencePlayer if self.traces is None else TracingAudiencePlayer
-        return kind_of_audience(self, role, connection, row, recipient)
+            of_code = AudienceCoroutinePlayer if self.traces is None else TracingAudienceCoroutinePlayer
+            return of_code(self, role, connection, row, recipient)
+        of_steps = AudiencePlayer if self.traces is None else TracingAudiencePlayer
+        return of_steps(self, role, connection, row, recipient)
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.engine.scenario.audience_player import AudiencePlayer
+from ws_load_test.engine.scenario.audience_player import AudienceCoroutinePlayer, AudiencePlayer
+from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.player import Player
 
 if TYPE_CHECKING:
     from ws_load_test.common.faults import Fault
     from ws_load_test.engine.exchange_traces import TraceLog
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledStep
+    from ws_load_test.engine.scenario.compiled_step import Captures, CompiledStep
     from ws_load_test.engine.scenario.shared import SteppingSession
 
 
@@ -74,6 +75,22 @@ class TracingPlayer(Player):
 
 
 class TracingAudiencePlayer(TracingPlayer, AudiencePlayer):
+    """The same in a scenario with a fan-out."""
+
+    __slots__ = ()
+
+
+class TracingCoroutinePlayer(TracingPlayer, CoroutinePlayer):
+    """The same of a role that is a coroutine: an exception in it is traced as its latest message is."""
+
+    __slots__ = ()
+
+    def _crash(self, error: Exception) -> None:
+        self._log.session_ended(self.connection.number, self._traceparent)
+        super()._crash(error)
+
+
+class TracingAudienceCoroutinePlayer(TracingCoroutinePlayer, AudienceCoroutinePlayer):
     """The same in a scenario with a fan-out."""
 
     __slots__ = ()
