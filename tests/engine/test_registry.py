@@ -87,7 +87,9 @@ def test_where_io_uring_is_forbidden_the_native_engine_takes_epoll_and_says_why(
     monkeypatch.setattr(registry, "why_no_io_uring", lambda: why)
     native = pytest.importorskip("ws_load_test.engine.native.engine")
     plan = make_plan("ws://h/")
-    assert engine_for(plan) is engine_for(plan, "native") is engine_for(plan, "native-epoll") is native.NativeEpollEngine
+    assert (
+        engine_for(plan) is engine_for(plan, "native") is engine_for(plan, "native-epoll") is native.NativeEpollEngine
+    )
     assert registry.why_engine(plan) == registry.why_engine(plan, "native")
     assert registry.why_engine(plan) == f"native-epoll, as there is no io_uring ({why})"
     assert registry.why_engine(plan, "native-epoll") == "native-epoll"
