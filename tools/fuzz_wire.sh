@@ -12,12 +12,12 @@ flags=(-g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=a
 # The queues of a session need a tenth of the time: they are short, and their order is all there is to them.
 "${CC:-cc}" "${flags[@]}" tests/native/fuzz_session.c -o "$out/queues"
 "$out/queues" $((seconds / 10)) "$RANDOM"
-for each in fuzz_wire fuzz_talk fuzz_dial; do
+for each in fuzz_wire fuzz_talk fuzz_dial fuzz_marker; do
   if command -v clang > /dev/null && clang "${flags[@]}" -fsanitize=fuzzer -DLIBFUZZER "tests/native/$each.c" -o "$out/$each" 2> /dev/null; then
     mkdir "$out/$each.inputs"
-    "$out/$each" -max_total_time=$((seconds * 3 / 10)) -max_len=100000 "$out/$each.inputs"
+    "$out/$each" -max_total_time=$((seconds * 9 / 40)) -max_len=100000 "$out/$each.inputs"
   else
     "${CC:-cc}" "${flags[@]}" "tests/native/$each.c" -o "$out/$each"
-    "$out/$each" $((seconds * 3 / 10)) "$RANDOM"
+    "$out/$each" $((seconds * 9 / 40)) "$RANDOM"
   fi
 done

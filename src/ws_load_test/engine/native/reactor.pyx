@@ -22,6 +22,7 @@ from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 include "messages.pxi"
 include "loans.pxi"
 include "source.pxi"
+include "deliveries.pxi"
 include "tls.pxi"
 
 cdef enum:
@@ -67,6 +68,7 @@ cdef class Reactor:
     cdef ws_rules rules
     cdef ws_streams streams
     cdef MessageSource messages  # None where all are equal
+    cdef FoundDeliveries deliveries  # None without a fan-out
     cdef ws_batch equal  # equal messages as frames, in a row
     cdef ws_batch *batch  # what leaves next
     cdef object questions, answer
@@ -142,6 +144,10 @@ cdef class Reactor:
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         ws_backend_close(&self.kernel)
 
+    def close(self):
+        """Closes the loop's own descriptors: it runs no more, and what it has counted can still be taken."""
+        ws_backend_close(&self.kernel)
+
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
         if number >= 4:
             return &self.streams.times[number - 4]
@@ -183,6 +189,10 @@ cdef class Reactor:
     def vary(self, MessageSource messages not None):
         """Takes messages that are made as they leave, once, in place of equal ones."""
         self.messages, self.batch = messages, &messages.batch
+
+    def receive(self, FoundDeliveries deliveries not None):
+        """Takes what deliveries are kept in, once, of sessions that await no replies."""
+        self.deliveries, self.taker.message = deliveries, _on_delivery
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -319,6 +329,8 @@ cdef class Reactor:
         for j in range(self.n_answered):
             self._make_up(self.answered[j].slot, self.answered[j].count)
         self.n_answered = 0
+        if self.deliveries is not None:
+            self.deliveries.found.turn_is_open = False
         if self.on_schedule and not self.armed:
             self._send_due()
         return n if n > 0 else self.again
@@ -453,6 +465,11 @@ cdef class Reactor:
             &self.rules, &self.streams, s, <uint32_t>(s - self.all), payload, size, self.read_at, self.measured_from, &match
         )
         return 0 if found == WS_PART else self._count_message(s, found, &match, payload, size)
+
+    cdef int _delivery(self, ws_session *s, const uint8_t *payload, size_t size) noexcept nogil:
+        """Takes a whole message that may be a delivery. Returns 0: it answers nothing."""
+        cdef int found = ws_judge_delivery(&self.rules, &self.deliveries.found, s, payload, size, self.read_at)
+        return 0 if found == WS_PART else self._count_message(s, found, NULL, payload, size)
 
     cdef inline int _count_message(
         self, ws_session *s, int found, const ws_match *match, const uint8_t *payload, size_t size
@@ -815,6 +832,12 @@ cdef class Reactor:
         self._fire(slot, count)
         self._call_for_events()
 
+    def send(self, uint32_t slot, bytes message):
+        """Sends a message of the load that Python has made. Returns False if it cannot leave, as in `_send_one`."""
+        cdef ws_session *s = &self.all[slot]
+        cdef const uint8_t *frame = <const uint8_t *>PyBytes_AsString(message)
+        return s.out.end - s.out.at <= QUEUED_BYTES and self._write(s, frame, len(message), ws_now_ns())
+
     def write(self, uint32_t slot, bytes data):
         """Sends a frame that is not the load's; the pong to a ping of 8 bytes is waited for."""
         cdef ws_session *s = &self.all[slot]
@@ -957,26 +980,11 @@ cdef class Reactor:
         return values
 
 
-cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
-    (<Reactor>loop)._control(<ws_session *>session, opcode, payload, size)
-
-
-cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
-    return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
-
-
-cdef int _on_part(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
-    return (<Reactor>loop)._part(<ws_session *>session, payload, size)
-
-
-cdef int _on_question(
-    void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value
-) noexcept nogil:
-    return (<Reactor>loop)._ask(what, place, payload, size, value)
-
-
 cdef void *_grown(void *memory, size_t size) except NULL:
     memory = realloc(memory, size)
     if not memory:
         raise MemoryError
     return memory
+
+
+include "callbacks.pxi"
