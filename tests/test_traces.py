@@ -159,13 +159,48 @@ def test_a_session_that_is_lost_is_named_by_the_message_in_flight():
     assert {kind: fault.trace_id for kind, fault in traces.faults.items()} == {"closed:1011": target.traces[4]}
 
 
-def test_the_steps_of_a_scenario_are_named():
-    role = {
-        "steps": [
-            {"name": "ask", "send": '{"id": {seq}, "trace": "{traceparent}"}', "await": "json:id={seq}"}
-            | {"expect": "json:ok=true", "timeout": "600ms"}
-        ]
+IN_FILE = {
+    "steps": [
+        {"name": "ask", "send": '{"id": {seq}, "trace": "{traceparent}"}', "await": "json:id={seq}"}
+        | {"expect": "json:ok=true", "timeout": "600ms"}
+    ]
+}
+IN_CODE = """
+from ws_load_test import role
+ASK = '{"id": {seq}, "trace": "{traceparent}"}'
+
+@role
+async def user(session):
+    async for _ in session.iterations():
+        await session.exchange(ASK, until="json:id={seq}", expect="json:ok=true", timeout="600ms", name="ask")
+
+@role
+async def fails(session):
+    async for turn in session.iterations():
+        await session.exchange(ASK, until="json:id={seq}", name="ask")
+        assert turn < 4
+"""
+
+
+def in_code(folder, name):
+    (folder / "code.py").write_text(IN_CODE)
+    return {"python": f"{folder / 'code.py'}:{name}"}
+
+
+def test_an_exception_of_a_role_is_named_by_its_latest_message(tmp_path):
+    target = Target()
+    with FaultyServer(target) as server:
+        options = {"duration": "10s", "connections": 1, "workers": 1, "role": {"user": in_code(tmp_path, "fails")}}
+        traces = run(read_plan({"url": server.url, **options})).summary.traces
+    assert {kind: fault.trace_id for kind, fault in traces.faults.items()} == {
+        "scenario-failed:AssertionError": target.traces[4]
     }
+    assert len(traces.slowest) == 5
+
+
+@pytest.mark.parametrize("kind", ["file", "code"])
+def test_the_steps_of_a_scenario_are_named(kind, tmp_path):
+    role = IN_FILE if kind == "file" else in_code(tmp_path, "user")
     target = Target(slow=[3], wrong=[5], silent=[8])
     with FaultyServer(target) as server:
         options = {"duration": "10s", "connections": 1, "workers": 1, "trace": "100%", "role": {"user": role}}

@@ -7,6 +7,7 @@ import msgspec
 from factories.results import MILLI, SECOND, histogram, interval
 from ws_load_test.metrics.recording import Header, Recording, Trailer
 from ws_load_test.metrics.scenario_metrics import AT_DIAL, ReactionTally, RoleTally
+from ws_load_test.metrics.session_excerpts import Entry, Excerpt, RoleExcerpts
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import parse_check
 from ws_load_test.plan.load import RoleLoad
@@ -64,6 +65,36 @@ def timed(*values, **counts):
     made.response_time_ns = histogram(*values)
     made.service_time_ns = histogram(*(value // 2 for value in values))
     return made
+
+
+def excerpts():
+    """The beginning of a session, the slowest step of another, and the end of one that was not followed."""
+    begun = [
+        Entry("open", "join", 0, 0, 8 * MILLI, 1, "completed"),
+        Entry("timer", "beat", 500 * MILLI, 500 * MILLI, 500 * MILLI, 1, "sent"),
+        Entry("step", "say", 1008 * MILLI, 1030 * MILLI, 1108 * MILLI, 1, "completed"),
+        Entry("reaction", "tick", 1040 * MILLI, None, 1100 * MILLI, 7),
+        Entry("push", "", 1100 * MILLI),
+        Entry("step", "ask", 1108 * MILLI, 1108 * MILLI, None),
+    ]
+    told = [Entry("step", "ask", 9 * SECOND, 9 * SECOND, 9 * SECOND + 400 * MILLI, 11, "completed")]
+    failed = [
+        Entry("step", "say", 0, 2 * MILLI, None, 1, "unanswered"),
+        Entry("fault", "reply-timeout", 2 * SECOND),
+    ]
+    return RoleExcerpts(
+        first=Excerpt(session=9, opened_ns=-100 * MILLI, ready_ns=8 * MILLI, entries=begun),
+        slowest=Excerpt(session=9, opened_ns=3 * SECOND, took_ns=400 * MILLI, left_out=80, entries=told),
+        failed=Excerpt(
+            session=9,
+            opened_ns=5 * SECOND,
+            ended_ns=2 * SECOND,
+            failed_at="say",
+            fault="reply-timeout",
+            is_partial=True,
+            entries=failed,
+        ),
+    )
 
 
 def opening():

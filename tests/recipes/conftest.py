@@ -48,7 +48,7 @@ def server(request, tmp_path):
         assert port, f"{request.param} did not start: {log.read_text(encoding='utf-8')}"
         yield Server(process, f"127.0.0.1:{port}")
         process.stdin.close()
-        assert process.wait(timeout=10) == 0, log.read_text(encoding="utf-8")
+        assert process.wait(timeout=60) == 0, log.read_text(encoding="utf-8")
     finally:
         process.kill()
         process.wait()

@@ -95,6 +95,7 @@ class ConnectionPool:
         """Players of a scenario, which carry the load then; None without one."""
         if self.scenario is not None:
             self.scenario.keeper = self
+            self.scenario.follow_some()
         self.reconnector = Reconnector(self)
         self.opener = opener_type(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]
@@ -156,6 +157,8 @@ class ConnectionPool:
 
     def last_reply_ns(self) -> int:
         """Counts all samples; returns the instant of the last reply, 0 without one."""
+        if self.scenario is not None:
+            self.scenario.rows.flush()
         self.samples.flush()
         return max(self.samples.last_done_ns, 0 if self._nodes is None else self._nodes.flush())
 
@@ -163,6 +166,8 @@ class ConnectionPool:
         """Returns the counts since the last call, and a sentence for each kind of fault that was new."""
         if self.audience is not None:
             self.audience.collect_into(self._default.tally)
+        if self.scenario is not None:
+            self.scenario.rows.flush()
         tally = self._default.collect()
         tally.session_events = self.disconnects.take()
         tally.open_dip = self._open_before - self._lowest_open

@@ -194,6 +194,23 @@ def test_the_same_from_several_processes():
     tally = aggregate([result.recording]).tally
     books_are_right("processes", tally)
     nothing_is_missed(log, result, tally)
+    excerpts = tally.roles["user"].excerpts
+    assert (excerpts.first.session, excerpts.failed) == (0, None)
+    assert (excerpts.first.entries[0].name, excerpts.first.entries[0].fate) in {("join", "completed"), ("tick", "")}
+    assert {"tick", "tell", "ask"} <= {one.name for one in excerpts.first.entries}
+    assert excerpts.slowest.took_ns == tally.response_time_ns.max
+
+
+def test_a_session_that_fails_has_an_excerpt_of_its_end(done):
+    _, _, tally = done["freezing"]
+    failed = tally.roles["user"].excerpts.failed
+    assert (failed.failed_at, failed.fault) == ("b", "reply-timeout")
+    assert {one.name: one.fate for one in failed.entries if one.is_step} | {"t": ""} == {
+        "a": "completed",
+        "b": "unanswered",
+        "t": "",
+    }
+    assert (failed.entries[-1].kind, failed.entries[-1].name) == ("fault", "reply-timeout")
 
 
 def test_sessions_leave_and_others_take_their_place(done):

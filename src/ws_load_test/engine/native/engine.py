@@ -47,6 +47,7 @@ class NativeFactory(ConnectionFactory):
 
     connection_type: ClassVar[type[Connection]] = NativeConnection
     audience_type: ClassVar[type[Audience]] = NativeAudience
+    by_io_uring: ClassVar[bool] = True
     lender: Lender
     """Lends the connections; set as soon as the load is made."""
     _messages: NativeMessages | None = None
@@ -118,7 +119,9 @@ class NativeFactory(ConnectionFactory):
         reading, on_schedule = self._reading, not plan.load.due_when_sent
         varies = plan.message.is_dynamic or reading.extract_id is not None
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
-        reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
+        reactor = Reactor(
+            on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes, self.by_io_uring
+        )
         reads_whole = reading.needs_payload or plan.correlation.greetings > 0
         reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(plan.correlation, reading))
         if varies:
@@ -137,7 +140,7 @@ class NativeFactory(ConnectionFactory):
 
     def _receive(self, plan: Plan, group: SessionGroup) -> None:
         """Makes the compiled loop of a fan-out, which finds deliveries on sessions that await no replies."""
-        reactor, found = Reactor(False, b"", 1, plan.max_message_bytes), FoundDeliveries()
+        reactor, found = Reactor(False, b"", 1, plan.max_message_bytes, self.by_io_uring), FoundDeliveries()
         rules = rules_of(plan.correlation, self._reading)._replace(by=UNAWAITED, expect=[], stream=None)
         reactor.match(rules, True, questions_of(plan.correlation, self._reading))
         reactor.receive(found)
@@ -145,8 +148,14 @@ class NativeFactory(ConnectionFactory):
         group.samples = NativeSamples(group, reactor, on_schedule=True)
 
 
+class EpollFactory(NativeFactory):
+    """The same with a loop that asks the kernel by epoll."""
+
+    by_io_uring: ClassVar[bool] = False
+
+
 class NativeEngine(PortableEngine):
-    """Sessions that are lent to a compiled loop for as long as they carry the load."""
+    """Sessions that are lent to a compiled loop for as long as they carry the load; it asks the kernel by io_uring."""
 
     name: ClassVar[str] = "native"
     factory_type: ClassVar[type[ConnectionFactory]] = NativeFactory
@@ -167,3 +176,10 @@ class NativeEngine(PortableEngine):
             (plan.node is not None, "it does not measure nodes apart"),
         )
         return [*(reason for applies, reason in rules if applies), *unsupported(plan), *unsupported_fan_out(plan)]
+
+
+class NativeEpollEngine(NativeEngine):
+    """The same by epoll, which every Linux allows."""
+
+    name: ClassVar[str] = "native-epoll"
+    factory_type: ClassVar[type[ConnectionFactory]] = EpollFactory

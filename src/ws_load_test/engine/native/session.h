@@ -37,6 +37,7 @@ typedef struct {
     unsigned odd : 1;        /* because of a frame */
     unsigned stamped : 1;    /* the kernel says when it received what is read */
     unsigned stopped : 1;    /* nothing more of the load leaves */
+    unsigned leaves : 1;     /* messages of it are to leave together with others */
     unsigned pinged : 1;     /* the pong to a ping of our own is to be timed */
     unsigned ping_waits : 1; /* the latest ping is answered once all that waits has left */
     unsigned tls_ended : 1;  /* the target has ended TLS, though perhaps not TCP */
@@ -201,12 +202,15 @@ static inline int ws_append(ws_out **place, const uint8_t *data, size_t size) {
     return 1;
 }
 
+/* Returns the bytes that Python is to read: behind the ping that waits, if one does. */
+static inline uint8_t *ws_rest(const ws_session *s) { return s->rest + (s->ping_waits ? WS_LARGEST_CONTROL : 0); }
+
 /* Keeps bytes that Python is to read. */
 static inline void ws_keep_rest(ws_session *s, const uint8_t *data, size_t size) {
-    uint8_t *grown = realloc(s->rest, s->rest_size + size + 1);
+    uint8_t *grown = realloc(s->rest, WS_LARGEST_CONTROL + s->rest_size + size);
     if (!grown) return;
-    memcpy(grown + s->rest_size, data, size);
     s->rest = grown;
+    memcpy(ws_rest(s) + s->rest_size, data, size);
     s->rest_size += size;
 }
 

@@ -20,7 +20,8 @@ from ws_load_test.plan.scenario.python_role import Message, SessionOver
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from ws_load_test.engine.scenario.compiled import CompiledRole
+    from ws_load_test.engine.scenario.compiled import CompiledRole, Section
+    from ws_load_test.engine.scenario.compiled_step import CompiledStep
     from ws_load_test.engine.scenario.player import PlayerLoad
     from ws_load_test.engine.scenario.role_code import Checks
     from ws_load_test.engine.sessions.connection import Connection
@@ -129,14 +130,18 @@ class CodeSession(Player):
         self.step = None
         now_ns = self._due_ns or monotonic_ns()
         self._due_ns = 0
-        self.wake_ns = now_ns + _parse_wait(time).draw_ns(self.load.random)
-        self.load.alarms.set(self.wake_ns, self, WAIT)
+        await self._until(now_ns + _parse_wait(time).draw_ns(self.load.random))
+        await self._go_on()
+
+    async def _until(self, at_ns: int) -> None:
+        """Rests until an instant, at which the next step is due, or the session is over."""
+        self.wake_ns = at_ns
+        self.load.alarms.set(at_ns, self, WAIT)
         try:
             await self._rest()
         except asyncio.CancelledError:
             self.wake_ns = 0
             raise
-        await self._go_on()
 
     async def iterations(self) -> AsyncIterator[int]:
         """Yields the number of each iteration, as they are due."""
@@ -198,9 +203,24 @@ class CodeSession(Player):
         if text is not None:
             self.content = text
         due_ns, self._due_ns = self._due_ns or due_ns, 0
-        if text is not None:
-            self._catch_up()
         self._on_part = on_part
+        await self._until_complete(step, due_ns)
+        return Message(self._latest)
+
+    async def _go_through(self, section: Section) -> None:
+        """Takes the steps that every session of the role takes before its code."""
+        for entry in section:
+            step = entry.pick(self.load.random)
+            due_ns = self._done_ns
+            if step.wait is not None:
+                await self._until(due_ns + step.wait.draw_ns(self.load.random))
+                due_ns, self._due_ns = self._due_ns, 0
+            await self._until_complete(step, due_ns)
+
+    async def _until_complete(self, step: CompiledStep, due_ns: int) -> None:
+        """Takes a step, and rests until it is complete. Raises SessionOver if that is the end of the session."""
+        if step.outgoing is not None:
+            self._catch_up()
         awaits_message = self.begin(self, step, due_ns)
         # What came together with the completion of the step before may be what is waited for.
         self._catch_up()
@@ -209,7 +229,6 @@ class CodeSession(Player):
         self._resumes = False
         if self.phase >= OVER or self.connection.closing:
             raise SessionOver
-        return Message(self._latest)
 
     async def _rest_at_step(self) -> None:
         """Rests until the present step is complete, or the session is over; a step that is called off is unanswered."""
@@ -259,10 +278,7 @@ class CodeSession(Player):
         came, self._came = self._came, []
         for payload, at_ns in came:
             if not self.take(payload, at_ns):
-                self._count_push(payload)
-
-    def _count_push(self, payload: bytes) -> None:
-        self.connection.count_unsolicited(payload)
+                self.count_push(payload, at_ns)
 
 
 def _checks(written: str | Sequence[str]) -> Checks:

@@ -32,14 +32,17 @@ class CoroutinePlayer(CodeSession):
     # --- Playing ------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Begins: the session has opened, and its code runs."""
+        """Begins: the session has opened, and its code runs in the next turn of the loop."""
         self._done_ns = monotonic_ns()
+        # What came together with the answer to the upgrade waits for it.
+        self._resumes = True
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         code = self.role.code
         assert code is not None
         try:
+            await self._go_through(self.role.open)
             await watch(code.coroutine(self), self)
         except SessionOver:
             pass
