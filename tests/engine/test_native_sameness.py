@@ -536,7 +536,7 @@ def test_a_target_that_goes_under_tls_is_counted_alike(certificates, authority, 
 
 @contextlib.contextmanager
 def stamps_of_the_kernel():
-    """Has the kernel note when it receives anything, which it begins some time after the first socket has asked for it."""
+    """Has the kernel note when it receives something, which it begins some time after the first socket has asked."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
         one.bind(("127.0.0.1", 0))
