@@ -925,7 +925,7 @@ that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
                          on.
   on.NAME.silence_time   Length of each of these.
   on.NAME.age            From the target's time stamp to the reading, by two
-                         clocks; stamps ahead of ours are apart.
+                         clocks; ages below 0 are apart.
   iterations.time        From when an iteration was due until its last step was
                          complete.
 

@@ -174,7 +174,7 @@ class ReactionTally(PartTally):
     )
     age_ns: Histogram = times(
         MetricSpec(
-            "From the target's time stamp to the reading, by two clocks; stamps ahead of ours are apart.",
+            "From the target's time stamp to the reading, by two clocks; ages below 0 are apart.",
             condition="age",
             no_value="no such message had a time stamp",
             unit_name=REACTION,
