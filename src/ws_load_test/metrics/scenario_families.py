@@ -74,12 +74,10 @@ def _roles(roles: Mapping[str, RoleTally]) -> Iterator[Family]:
             ]
             yield _counter("role_sessions_failed", spec, points, spec.unit_name)
         else:
-            series = tuple(
-                ({"role": sanitize(role)}, one.iteration_time_ns.copy())
-                for role, one in roles.items()
-                if one.iteration_time_ns.count
-            )
-            yield Family("role_iteration_time_seconds", "histogram", spec.help, series=series, unit="seconds")
+            times = [(role, getattr(one, name)) for role, one in roles.items()]
+            series = tuple(({"role": sanitize(role)}, found.copy()) for role, found in times if found.count)
+            family = f"role_{name.removesuffix('_ns')}_seconds"
+            yield Family(family, "histogram", spec.help, series=series, unit="seconds")
 
 
 def _counter(name: str, spec: MetricSpec, points: list[Sample], unit_name: str) -> Family:

@@ -310,6 +310,14 @@ class RoleTally(PartTally):
         )
     )
 
+    iteration_wait_ns: Histogram = times(
+        MetricSpec(
+            "From when an iteration was due until a session took it up, where none was free.",
+            condition="wait",
+            no_value="no iteration waited for a session",
+            unit_name=ITERATION,
+        )
+    )
     excerpts: RoleExcerpts | None = None
     """Excerpts of sessions that were followed; None where there are none."""
 
