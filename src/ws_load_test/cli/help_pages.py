@@ -925,9 +925,11 @@ that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
                          on.
   on.NAME.silence_time   Length of each of these.
   on.NAME.age            From the target's time stamp to the reading, by two
-                         clocks; stamps ahead of ours are apart.
+                         clocks; ages below 0 are apart.
   iterations.time        From when an iteration was due until its last step was
                          complete.
+  iterations.wait        From when an iteration was due until a session took it
+                         up, where none was free.
 
 Counts, shares and rates of a scenario's parts:
   steps.NAME.due         Messages that should have left.
