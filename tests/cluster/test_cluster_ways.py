@@ -106,7 +106,7 @@ def test_foreign_certificates_are_refused_on_both_sides(shut, ours, tmp_path):
     assert "do not accept each other's certificates" in refusal(Cluster(shut.address, **theirs))
     # One who trusts the scheduler, and whom the scheduler does not know.
     assert "do not accept each other's certificates" in refusal(Cluster(shut.address, **{**theirs, "ca": ours["ca"]}))
-    assert time.monotonic() - at_s < 8
+    assert time.monotonic() - at_s < 25
     torn = {**ours, "key": theirs["key"]}
     assert "--cluster-cert: cannot use the files" in refusal(Cluster(shut.address, **torn))
     (tmp_path / "empty.pem").write_text("")

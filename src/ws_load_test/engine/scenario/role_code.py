@@ -82,10 +82,11 @@ class RoleCode:
             timeout_ns=asked.timeout_ns,
             expect=self._checks(asked.expect),
         )
-        row = self._rows.step(self._role, asked.name, always=asked.opens)
-        step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=False)
+        to_totals = asked.sends and asked.is_load
+        row = self._rows.step(self._role, asked.name, always=asked.opens, to_totals=to_totals)
+        step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=to_totals)
         if asked.sends:
-            step.outgoing, step.to_totals = self._spoken, asked.is_load
+            step.outgoing = self._spoken
         if asked.publishes:
             step.is_delivered, step.publishing = True, self.publishing
         if stream is not None and step.completes is not None:

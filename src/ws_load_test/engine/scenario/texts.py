@@ -215,7 +215,7 @@ class Texts:
 class Outgoing:
     """A message that sessions send."""
 
-    __slots__ = ("_encoder", "_opcode", "_payload", "_prepare", "_ready", "_render")
+    __slots__ = ("_encode", "_opcode", "_payload", "_prepare", "_ready", "_render")
 
     def __init__(
         self,
@@ -229,7 +229,7 @@ class Outgoing:
         self._render = render
         self._payload = payload
         self._opcode = opcode
-        self._encoder = encoder
+        self._encode = encoder.frame
         self._prepare = prepare
         self._ready = encoder.frame(payload) if render is None else b""
 
@@ -239,15 +239,17 @@ class Outgoing:
         Raises:
             UsageError: A row of the feed is broken.
         """
-        connection, payload = speaker.connection, self._payload
-        if self._render is not None:
+        connection, render = speaker.connection, self._render
+        if render is None:
+            if connection.deflate is None:
+                return self._ready
+            payload = self._payload
+        else:
             if self._prepare is not None:
                 self._prepare(speaker)
-            payload = self._render(number, connection.number, speaker.row)
-        elif connection.deflate is None:
-            return self._ready
-        if connection.deflate is None:
-            return self._encoder.frame(payload)
+            payload = render(number, connection.number, speaker.row)
+            if connection.deflate is None:
+                return self._encode(payload)
         return DeflatingEncoder(connection, self._opcode).frame(payload)
 
 
