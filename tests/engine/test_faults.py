@@ -26,6 +26,8 @@ from ws_load_test.testing import (
     unused_port,
 )
 
+pytestmark = pytest.mark.both_engines
+
 SECRET = "hush-hush"
 QUICK = {"workers": 1, "duration": "150ms", "timeout": "400ms", "connect_timeout": "1s"}
 certificates = Certificates()

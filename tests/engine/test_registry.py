@@ -23,6 +23,11 @@ MEMBERS = [name for name in vars(Engine) if not name.startswith("_")] + ["__init
 
 
 @pytest.fixture(autouse=True)
+def engine():
+    """The order of engines is what is tested here."""
+
+
+@pytest.fixture(autouse=True)
 def collected_garbage():
     """Undoes what an engine does to the garbage collector of its process."""
     yield
