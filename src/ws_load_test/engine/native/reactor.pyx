@@ -99,6 +99,7 @@ cdef class Reactor:
     cdef public int64_t measured_from, measured_until, last_done, end, remaining
     cdef public uint32_t max_in_flight
     cdef public bint kernel_instants
+    cdef public int opcode  # of the message that was read last, where messages are read whole
     cdef int64_t clock_offset, offset_read_at
     cdef bint clock_stepped
 
@@ -116,7 +117,7 @@ cdef class Reactor:
         """
         self.kernel.ep = self.kernel.timer = -1
         self.on_schedule = on_schedule
-        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes)
+        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes, False)
         self.measured_from = self.measured_until = self.end = NEVER
         self.remaining = <int64_t>1 << 62
         self.max_in_flight = <uint32_t>-1
@@ -170,7 +171,7 @@ cdef class Reactor:
         _set_rules(&self.rules, rules)
         self.rules.ask, self.rules.loop, self.questions = _on_question, <void *>self, questions
         if reads_whole:
-            self.taker.message = _on_message
+            self.taker.message, self.taker.checks_texts = _on_message, rules.checks_texts
 
     def vary(self, source):
         """Takes messages that are made as they leave (`Source` in rules.py), once, in place of equal ones."""
@@ -224,8 +225,7 @@ cdef class Reactor:
         s.fd = fd
         s.tls = <void *>tls
         s.connection, s.greetings = connection, greetings
-        s.stream.fragmented, s.stream.opcode = fragmented, opcode
-        ws_keep(&s.stream, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
+        ws_resume(&s.stream, fragmented, opcode, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
         if early:
             self._take(slot, <uint8_t *>PyBytes_AsString(early), len(early), ws_now_ns())
             self._call_for_events()
@@ -476,7 +476,7 @@ cdef class Reactor:
         if odd:
             s.odd = True
             s.ping_waits = False
-            ws_keep_rest(s, data + used, size - used)
+            ws_keep_odd(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
         if replies and self.rules.by == WS_BY_ORDER:
@@ -982,6 +982,7 @@ cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payl
 
 
 cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
+    (<Reactor>loop).opcode = opcode
     return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
 
 

@@ -72,6 +72,8 @@ class Rules(NamedTuple):
     in_reply: Path
     ignore: list[NativeCheck]
     expect: list[NativeCheck]
+    checks_texts: bool
+    """Texts that are not UTF-8 end their session."""
 
 
 def unsupported(plan: Plan) -> list[str]:
@@ -81,7 +83,6 @@ def unsupported(plan: Plan) -> list[str]:
     rules = (
         (correlation.rule == "none", "it awaits a reply to each message"),
         (bool(correlation.auto_replies), "it answers no messages of the target"),
-        (correlation.check_utf8, "it does not check that texts are UTF-8"),
         (correlation.stream is not None, "its answers are one message each"),
         (bool(correlation.greetings) and message.kind == "ping", "it skips no messages where pongs are the replies"),
         (message.trace_share is not None, "it follows no trace contexts"),
@@ -104,6 +105,7 @@ def rules_of(correlation: Correlation, reading: ReadPolicy) -> Rules:
         in_reply=_path(correlation.id_path(of_reply=True)) if by == BY_JSON else (),
         ignore=[_check(check) for check in correlation.ignore],
         expect=[_check(check) for check in correlation.expect],
+        checks_texts=reading.check_utf8,
     )
 
 
