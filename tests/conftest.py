@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from fork_server import ENGINE, ForkedEcho, ForkedWorker, ForkServer, prefer
+from pauses import repeated_after_pauses
 from ws_load_test.common import event_loop
 from ws_load_test.echo.process import EchoProcess
 from ws_load_test.engine.registry import ENGINES, why_missing
@@ -46,6 +47,9 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(items):
     place = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
+    for item in items:
+        if item.get_closest_marker("alone") is not None:
+            item.obj = repeated_after_pauses(item.obj)
 
 
 def pytest_collection_finish():

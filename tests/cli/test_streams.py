@@ -36,13 +36,20 @@ def test_what_cannot_be_printed_is_a_sentence_and_an_exit_code(streams, code, wo
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_a_run_in_order(name):
+    number = getattr(signal, name)
+
     async def main():
         received = asyncio.Event()
         on_signals(received.set)
-        os.kill(os.getpid(), getattr(signal, name))
-        await asyncio.wait_for(received.wait(), 5)
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(received.wait(), 60)
 
-    asyncio.run(main())
+    # The tests themselves may run under `nohup`.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_run_under_nohup_goes_on_without_its_terminal():

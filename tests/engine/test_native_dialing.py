@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import socket
 
 import pytest
@@ -27,14 +26,6 @@ OF_THE_MACHINE = {"loop_lag_ns", "resolve_time_ns"}
 OPEN, ODD, NOT_CONNECTED, LATE, SLOW = 2, 3, 4, 5, 6
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 WELCOME = frames.encode_frame(frames.TEXT, b"welcome")
-
-
-@pytest.fixture(autouse=True)
-def collected_garbage():
-    """Undoes what an engine does to the garbage collector of its process."""
-    yield
-    gc.unfreeze()
-    gc.enable()
 
 
 def answers(change, pause_s=0.0, *, stays=True):

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import itertools
 import json
 
@@ -68,14 +67,6 @@ ENDS = {
     "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
 }
 """Bytes that end a session."""
-
-
-@pytest.fixture(autouse=True)
-def collected_garbage():
-    """Undoes what an engine does to the garbage collector of its process."""
-    yield
-    gc.unfreeze()
-    gc.enable()
 
 
 @pytest.fixture(scope="module")
@@ -656,3 +647,199 @@ def test_greetings_answer_nothing_in_either(load, options):
     portable, native = both(greets, connections=1, messages=8, skip_first=skip, **options, **LOADS[load])
     assert native == portable
     assert (portable["greetings"], portable["answered"]) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ping": True}, {"ignore": "contains:event", "skip_first": 1}, {"message": "{seq} of {connection}"}],
+    ids=["texts", "pings", "greetings", "fields"],
+)
+def test_messages_that_await_no_reply_are_counted_alike(options):
+    """Whatever the server says is a push, whether or not it looks like an answer."""
+
+    async def talks(peer):
+        await peer.upgrade()
+        await peer.send_frame(frames.TEXT, b"hello")
+        while (got := await peer.read_frame()).opcode != frames.CLOSE:
+            peer.seen.messages += 1
+            opcode = frames.PONG if got.opcode == frames.PING else frames.TEXT
+            await peer.send_raw(frames.encode_frame(opcode, got.payload) + frames.encode_frame(frames.TEXT, b"event"))
+        await peer.send_frame(frames.CLOSE, got.payload[:2])
+
+    portable, native = both(talks, connections=2, messages=20, match="none", rate=500, **options)
+    for counted in (portable, native):
+        # What is said when the load is over may be read, or not.
+        assert 0 < counted.pop("pushed") <= 42
+        for name in ("pushed_bytes", "bytes_received", "surplus_replies"):
+            counted.pop(name, None)
+    assert native == portable
+    assert (portable["unanswered"], portable["send_lag_ns"]) == (20, 20)
+
+
+def test_pushes_beside_messages_that_await_no_reply_are_counted_alike():
+    """Each has its bytes, and none is a reply too many, as a pong is."""
+
+    async def talks(peer):
+        await peer.upgrade()
+        async for message in peer.messages():
+            if peer.seen.messages < 5:
+                await peer.send_frame(frames.TEXT, message.payload)
+
+    portable, native = both(talks, connections=1, rate=40, duration="500ms", match="none")
+    assert native == portable
+    assert (portable["pushed"], portable["pushed_bytes"], portable["unanswered"]) == (4, 16, 20)
+
+
+@pytest.mark.parametrize("order", ["round-robin", "connection"])
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_messages_of_a_feed_are_the_same(tmp_path, load, order):
+    """Which session sends which is a matter of moments, unless each connection has a row of its own."""
+    path = tmp_path / "feed.csv"
+    path.write_text("name\n" + "".join(f"{'x' * number}{number}\n" for number in range(8)))
+    seen = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(behaviors.echoes) as server:
+            plan = make_plan(
+                server.url,
+                workers=1,
+                connections=4,
+                messages=20,
+                message="{feed.name}",
+                feed=str(path),
+                feed_order=order,
+                **LOADS[load],
+            )
+            assert engine_type.unsupported(plan) == []
+            counted = run(counts_of(engine_type, plan))
+            assert counted["answered"] == 20
+            seen.append(sorted(server.seen.payloads))
+    if (order, load) == ("connection", "closed"):
+        seen = [sorted(set(payloads)) for payloads in seen]
+    assert seen[0] == seen[1]
+
+
+STREAMED = {
+    "in order": {"until": "contains:END", "count": r"regex:END=(\d+)", "first": "contains:word"},
+    "in order, any first": {"until": ["json:end", "contains:END"], "expect": "contains:good"},
+    "by id": {
+        "match": r"regex:^#(\d+) ",
+        "until": "contains:END",
+        "count": r"regex:END=(\d+)",
+        "ignore": "contains:beat",
+    },
+    "by json": {
+        "message": '{"id": {seq}}',
+        "match": "json:id",
+        "until": "json:end",
+        "first": "json:word",
+        "count": "json:end",
+    },
+}
+
+
+def parts_of(number, rule):
+    """Returns the messages of an answer: each begins with another than counts, and each third one has no number."""
+    words = [
+        b"head",
+        *[b"word %d good" % place for place in range(number % 4)],
+        b"END" if number % 3 else b"END=%d good" % number,
+    ]
+    if rule != "by json":
+        return [b"#%d %s" % (number, one) for one in words]
+    ends = {b"END": b'"end": true', words[-1]: b'"end": %d' % number}
+    return [
+        b'{"id": %d, %s}' % (number, ends.get(one, b'"head": 1' if one == b"head" else b'"word": 1')) for one in words
+    ]
+
+
+@pytest.mark.parametrize("rule", STREAMED)
+@pytest.mark.parametrize("load", ["closed", "open"])
+def test_answers_of_many_messages_are_counted_alike(load, rule):
+    """They come in one write or cut anywhere, in turn where they have ids, with pushes and strays between them."""
+
+    async def answers(peer):
+        await peer.upgrade()
+        async for message in peer.messages():
+            number = peer.seen.messages - 1
+            if rule == "by json":
+                number = json.loads(message.payload)["id"]
+            elif rule == "by id":
+                number = int(message.payload[1:-1])
+            stream = b"".join(frames.encode_frame(frames.TEXT, part) for part in parts_of(number, rule))
+            if number % 5 == 4:
+                stream = PING + (frames.encode_frame(frames.TEXT, b"#99 beat") if rule == "by id" else b"") + stream
+            cut = number * 11 % len(stream)
+            if number % 7 == 6 and rule.startswith("by"):
+                # Parts of answers that nothing awaits, and an end too many.
+                strays = (parts_of(0, rule)[0], parts_of(9999, rule)[0], parts_of(0, rule)[-1])
+                stream = b"".join(frames.encode_frame(frames.TEXT, one) for one in strays) + stream
+            elif number % 7 == 6 and load == "closed":
+                both_ends = (parts_of(number, rule)[0], parts_of(number, rule)[-1])
+                stream += b"".join(frames.encode_frame(frames.TEXT, one) for one in both_ends)
+                cut = number % 6
+            for piece in (stream[:cut], stream[cut:]):
+                if piece:
+                    await peer.send_raw(piece)
+                    await asyncio.sleep(0.001)
+            peer.replied()
+
+    options = {"message": "#{seq} "} | STREAMED[rule] | LOADS[load]
+    if load == "open":
+        options["rate"] = 200
+    portable, native = both(answers, connections=1, messages=20, **options)
+    for counted in (portable, native):
+        # Messages of one read came together, and what a read holds is a matter of moments.
+        counted.pop("came_together", None)
+    assert native == portable
+    assert (portable["answered"], portable["answer_messages"]) == (20, 20)
+    assert portable["streamed"] >= 40
+
+
+@pytest.mark.parametrize("rule", ["in order", "by id"])
+@pytest.mark.parametrize("end", ["reset", "close", "time-out"])
+def test_answers_that_are_broken_off_are_counted_alike(rule, end):
+    """The second of three answers has begun, and the third has not, when nothing more comes."""
+
+    async def breaks_off(peer):
+        await peer.upgrade()
+        async for _ in peer.messages():
+            if peer.seen.messages == 3:
+                whole, half = ([frames.encode_frame(frames.TEXT, one) for one in parts_of(n, rule)] for n in (0, 3))
+                await peer.send_raw(b"".join((*whole, *half[:-1])).replace(b"#3", b"#1"))
+                await asyncio.sleep(0.05)
+                if end == "reset":
+                    peer.reset()
+                if end == "close":
+                    await peer.send_raw(ENDS["a close frame"])
+                if end != "time-out":
+                    return
+
+    options = {"message": "#{seq} "} | STREAMED[rule]
+    portable, native = both(breaks_off, connections=1, messages=3, in_flight=3, timeout="300ms", **options)
+    for counted in (portable, native):
+        counted.pop("came_together", None)
+    assert native == portable
+    assert (portable["answered"], portable["unanswered"], portable["broken_off"]) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("rule", ["in order", "by id"])
+def test_an_answer_that_began_in_the_loop_ends_in_python(rule):
+    """The run ends with half an answer, whose rest comes when Python has the session again."""
+
+    async def goes_on(peer):
+        await peer.upgrade()
+        async for _ in peer.messages():
+            parts = [frames.encode_frame(frames.TEXT, one) for one in parts_of(6, rule)]
+            await peer.send_raw(parts[0].replace(b"#6", b"#0") + parts[1].replace(b"#6", b"#0"))
+            # A close frame that is cut off makes the session go back; the end mark is before it.
+            await asyncio.sleep(0.05)
+            rest = b"".join(parts[2:]).replace(b"#6", b"#0")
+            await peer.send_raw(rest + ENDS["a close frame"])
+            return
+
+    options = {"message": "#{seq} "} | STREAMED[rule]
+    portable, native = both(goes_on, connections=1, messages=1, **options)
+    for counted in (portable, native):
+        counted.pop("came_together", None)
+    assert native == portable
+    assert (portable["answered"], portable["answer_messages"], portable["streamed"]) == (1, 1, 4)

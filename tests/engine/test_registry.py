@@ -1,7 +1,6 @@
 """The seam between a worker and its engines: every registered one keeps the protocol, and is asked what it can do."""
 
 import asyncio
-import gc
 import inspect
 import sys
 
@@ -25,14 +24,6 @@ MEMBERS = [name for name in vars(Engine) if not name.startswith("_")] + ["__init
 @pytest.fixture(autouse=True)
 def engine():
     """The order of engines is what is tested here."""
-
-
-@pytest.fixture(autouse=True)
-def collected_garbage():
-    """Undoes what an engine does to the garbage collector of its process."""
-    yield
-    gc.unfreeze()
-    gc.enable()
 
 
 @pytest.mark.parametrize("name", BUILT)

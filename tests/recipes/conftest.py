@@ -37,8 +37,9 @@ class Server:
 
 @pytest.fixture
 def server(request, tmp_path):
-    """The server that the test names: ``@pytest.mark.parametrize("server", ["graphql_server"], indirect=True)``."""
-    command = [sys.executable, str(HERE / "servers" / f"{request.param}.py")]
+    """The server that the test names, and its arguments: `parametrize("server", ["graphql_server"], indirect=True)`."""
+    name, *arguments = request.param.split()
+    command = [sys.executable, str(HERE / "servers" / f"{name}.py"), *arguments]
     log = tmp_path / "server.log"
     with log.open("w", encoding="utf-8") as errors:  # a file, because a pipe that nobody reads fills up and blocks
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)

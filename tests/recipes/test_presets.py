@@ -39,7 +39,7 @@ def test_action_cable(play, play_preset, server):
 def test_pusher(play, play_preset, server):
     all_answered(play(["ws://h/app/key", "--protocol", "pusher", "-n", "20", "--rate", "60", "-c", "2"], server), 20)
     pongs = server.seen()["pusher:pong"]
-    assert pongs >= 2
+    assert pongs >= 1
     steps = play_preset("pusher", server)
     seen = server.seen()
     assert seen["pusher:subscribe"] == 6

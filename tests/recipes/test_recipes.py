@@ -93,7 +93,8 @@ def test_socketio(recipe, play, play_preset, server):
     each_took_20_ms(result)
     seen = server.seen()
     assert messages["answered"] == seen["say"] == seen["right"] == 40
-    assert messages["pushed"] >= 40 + 2 * 2, "an event for each message, and pings"
+    assert 40 < messages["pushed"] <= 40 + seen["pings"], "an event for each message, and pings"
+    assert seen["pongs"] > 0
     assert seen["connected"] == 2
     assert "left: ping timeout" not in seen
     steps = play_preset("socket.io", server, path="/socket.io/?EIO=4&transport=websocket")
@@ -103,7 +104,7 @@ def test_socketio(recipe, play, play_preset, server):
     assert "left: ping timeout" not in seen
 
 
-@against("socketio_server")
+@against("socketio_server 0.2")
 def test_socketio_closes_a_session_that_leaves_its_pings_unanswered(recipe, play, server):
     line = recipe("socketio")
     line.set("-d", None)
@@ -227,14 +228,14 @@ def test_signalr(recipe, play, play_preset, server):
     line.set("-d", None)
     line.set("-c", 2)
     line.set("-n", 20)
-    line.set("--rate", 40)  # half a second, in which the server pings twice
+    line.set("--rate", 40)  # half a second, in which the server pings
     result = play(line, server)
     messages = all_went_well(result, setup_messages=1)
     each_took_20_ms(result)
     seen = server.seen()
     assert messages["answered"] == seen["invocations"] == 20
     assert seen["handshakes"] == 2
-    assert messages["pushed"] >= seen["pings"] >= 2, "pings, answered with pings"
+    assert messages["pushed"] - 20 >= seen["pings"] >= 1, "calls of the server, and pings, answered with pings"
     assert play_preset("signalr", server)["invoke"] == server.seen()["invocations"] - 20
 
 

@@ -12,6 +12,11 @@ async def player(session: Session) -> None:
     reply: Message = await session.exchange("{seq}", until=checks, name="ask", timeout=2, expect="json:c")
     value: str | None = reply.json("a.b[0]")
     content: bytes = reply.bytes
+    words: list[Message] = []
+    last: Message = await session.exchange(
+        "{seq}", until="json:done", first="any", each=["json:id={seq}"], count="json:tokens", on_part=words.append
+    )
+    value = last.json("tokens")
     try:
         async for turn in session.iterations():
             number: int = turn
@@ -26,3 +31,13 @@ async def player(session: Session) -> None:
 def noted(session: Session, message: Message) -> None:
     """Takes a note."""
     session.values["latest"] = message.text
+
+
+@role(deliver_to="reader", self_delivery="excluded")
+async def writer(session: Session) -> None:
+    """Publishes."""
+    async for _ in session.iterations():
+        await session.send('{"room": "{room}", "text": "{marker}"}', name="say")
+
+
+writer.on("json:op=said", name="said")

@@ -28,7 +28,7 @@ from ws_load_test.plan.target import basic_credentials
 from ws_load_test.websocket import frames as ws_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.load_models.load_model import LoadModel
@@ -212,8 +212,12 @@ class ConnectionFactory:
         if number is None:
             return self._redactor.redact(text)
         # Those few of many that the text can hold.
-        quoted = {value for row in self._source.recent_rows for value in row if value in text}
+        quoted = {value for row in self._recent_rows() for value in row if value in text}
         return self._redactor.redact(text, (*self._row(number), *self._credentials(number), *quoted))
+
+    def _recent_rows(self) -> Iterable[Row]:
+        """Returns the rows of the latest messages; for subclasses."""
+        return self._source.recent_rows
 
     def _credentials(self, number: int) -> list[str]:
         """Returns Basic credentials as they travel, where fields fill them."""

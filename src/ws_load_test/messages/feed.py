@@ -113,6 +113,16 @@ def peek(feed: Feed) -> list[Row]:
         return list(islice(reader.rows(), _PEEKED_ROWS))
 
 
+def small_rows(feed: Feed) -> list[Row] | None:
+    """Returns all rows of a feed that is small enough to be kept in memory; else None.
+
+    Raises:
+        FeedError: The file cannot be read, has no rows, or a row has errors.
+    """
+    with FeedReader(feed) as reader:
+        return reader.all_rows() if reader.size_bytes <= SMALL_BYTES else None
+
+
 def cycle_rows(feed: Feed, shard: Shard = EVERYTHING) -> Generator[Row]:
     """Yields the rows of a shard without end: message or connection k gets row k modulo the number of rows.
 

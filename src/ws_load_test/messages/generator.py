@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from itertools import chain, count, repeat
+from itertools import chain, count, islice, repeat
 from random import Random
 from typing import Protocol
 
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.sharding import Shard, rotation
 from ws_load_test.messages.captured import CAPTURED, Captured
-from ws_load_test.messages.feed import BY_CONNECTION, Order, cycle_rows, random_rows
+from ws_load_test.messages.feed import BY_CONNECTION, Order, cycle_rows, random_rows, small_rows
 from ws_load_test.messages.field_values import FieldValues
 from ws_load_test.messages.message import Message
 from ws_load_test.messages.publication import PUBLICATION, Publication
@@ -219,6 +219,26 @@ class MessageGenerator:
             return render(number, connection, row)
 
         return render_next_row
+
+    def small_feed(self) -> list[Row] | None:
+        """Returns all rows of a small feed, where each message has a row of its own; else None.
+
+        Raises:
+            FeedError: The file cannot be read, or a row has errors.
+        """
+        feed = self.message.feed
+        return None if feed is None or self._message_rows is None else small_rows(feed)
+
+    def take_rows(self, count: int) -> list[Row]:
+        """Returns the rows of the next messages, which are made elsewhere; each message has a row of its own.
+
+        Raises:
+            FeedError: The file cannot be read, or a row has errors.
+        """
+        assert self._message_rows is not None
+        rows = list(islice(self._message_rows, count))
+        self.recent_rows.extend(rows)
+        return rows
 
     def _feed_rows(self, order: Order | None = None) -> Generator[Row]:
         """Opens one reading of the feed: one serves the connections, another the messages of all of them."""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledStep
+    from ws_load_test.engine.scenario.compiled import CompiledReaction
+    from ws_load_test.engine.scenario.compiled_step import CompiledStep
     from ws_load_test.engine.scenario.shared import SteppingSession
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.message_trace import MessageKind

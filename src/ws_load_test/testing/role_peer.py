@@ -23,10 +23,11 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.common.sharding import Shard
 from ws_load_test.engine.scenario.alarms import Alarms
-from ws_load_test.engine.scenario.compiled import RoleCode, StepTimes
+from ws_load_test.engine.scenario.compiled_step import StepTimes
 from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.exchange import DEADLINE
 from ws_load_test.engine.scenario.player import WAIT
+from ws_load_test.engine.scenario.role_code import RoleCode
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.scenario.texts import Texts
 from ws_load_test.engine.sessions.connection import Connection
@@ -364,7 +365,7 @@ def _load_of(role: PythonRole, iterations: int, room: str, peer: RolePeer) -> Sc
     load.compile(source, lambda _: ())
     compiled: CompiledRole = load.roles[0]
     place = f"{inspect.getsourcefile(role.coroutine) or ''}:{role.__name__}"
-    named = msgspec.structs.replace(model, python=place)
+    named = msgspec.structs.replace(model, python=place, deliver_to=role.deliver_to)
     compiled.run_code(RoleCode(named, role, Texts(source), load.rows, StepTimes(plan.timeout_ns, scenario.stall_ns)))
     load.coroutine_player_type = _Player
     load.keeper = peer

@@ -1,11 +1,11 @@
 """Runs of a plan with all workers in this process and loop: over real sockets, without the time that programs take."""
 
 import asyncio
-from types import SimpleNamespace
 from unittest import mock
 
 import msgspec
 
+from engine.conftest import NO_COLLECTOR
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import Run
 from ws_load_test.common.event_loop import run, run_beside
@@ -147,7 +147,5 @@ def together(*, at_once=AT_ONCE, **runs):
 
         return await asyncio.gather(*map(one, runs.values()))
 
-    # A full collection of all that the tests have made would hold up every run, and the collector must stay on.
-    nothing = SimpleNamespace(collect=int, freeze=int, disable=int)
-    with mock.patch.object(portable, "gc", nothing):
+    with mock.patch.object(portable, "gc", NO_COLLECTOR):
         return dict(zip(runs, run(main()), strict=True))

@@ -12,7 +12,15 @@ from ws_load_test import make_plan
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import Run
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine.scenario import alarms, exchange, iterations, player, reactions
+from ws_load_test.engine.scenario import (
+    alarms,
+    code_session,
+    coroutine_player,
+    exchange,
+    iterations,
+    player,
+    reactions,
+)
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.sessions import connection as connection_module
 from ws_load_test.engine.sessions import session as session_module
@@ -231,7 +239,8 @@ def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
     """A worker while its clock rules the modules under test."""
     clock = TickingClock(START_NS)
     made = []
-    modules = (alarms, exchange, player, reactions, iterations, connection_module, session_module)
+    scenario_modules = (alarms, code_session, coroutine_player, exchange, iterations, player, reactions)
+    modules = (*scenario_modules, connection_module, session_module)
     with contextlib.ExitStack() as stack:
         for module in modules:
             stack.enter_context(mock.patch.object(module, "monotonic_ns", clock.now_ns))

@@ -78,6 +78,14 @@ TWICE = HEAD + (
     "        await session.exchange('a{seq}', until='contains:a{seq}', name='ask')\n"
     "        await session.receive('contains:a', name='again')\n"
 )
+STREAMS = HEAD + (
+    "told = []\n"
+    "@role\nasync def player(session):\n"
+    "    async for _ in session.iterations():\n"
+    "        last = await session.exchange('{\"id\": {seq}}', until='json:done=true', first='any', name='ask',\n"
+    "                                      each='json:id={seq}', count='json:index', on_part=told.append)\n"
+    "        assert last.json('done') == 'true'\n"
+)
 
 
 async def answers_twice(peer):
@@ -99,10 +107,11 @@ FILES = {
     "elsewhere": (ELSEWHERE, {"longest": "200ms"}),
     "blocks": (BLOCKS, {}),
     "twice": (TWICE, {"server": FaultyServer(answers_twice)}),
+    "streams": (STREAMS, {"query": "?stream=5"}),
 }
 
 
-async def play(path, *, workers=1, longest="2s", server=None, **role):
+async def play(path, *, workers=1, longest="2s", server=None, query="", **role):
     """Runs four sessions of a file's role for a moment against the built-in server."""
     options = {**dict.fromkeys(CHAT), "duration": "500ms", "timeout": longest, "workers": workers}
     options["role"] = {"player": {"sessions": 4, "python": f"{path}:player", **role}}
@@ -110,7 +119,7 @@ async def play(path, *, workers=1, longest="2s", server=None, **role):
         with server:
             return await measure(server.url, **options)
     async with EchoServer() as echo:
-        return await measure(echo.url, **options)
+        return await measure(echo.url + query, **options)
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +223,17 @@ def test_what_comes_together_with_a_reply_is_received(played):
     assert 4 < rows["again"].answered <= rows["ask"].answered
     # At the end, the second copy may come to a session that has left its loop.
     assert tally.pushed <= 4
+
+
+def test_an_answer_of_many_messages_is_counted_as_one(played):
+    result, tally = played["streams"]
+    path = result.recording.header.plan["scenario"]["roles"][0]["python"]
+    assert not result.summary.faults
+    for row in (steps(tally)["ask"], tally):
+        assert 4 < row.answered == row.sent == row.first_time_ns.count == row.answer_count.count
+        assert row.streamed == 5 * row.answered == row.gap_ns.count + row.answered
+        assert (row.broken_off, row.answer_messages.max) == (0, 5)
+    assert len(load_role(path).coroutine.__globals__["told"]) == tally.streamed
 
 
 @pytest.mark.parametrize(

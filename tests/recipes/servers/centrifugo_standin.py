@@ -51,7 +51,7 @@ async def receive(connection, command):
 async def pings(connection):
     with contextlib.suppress(ConnectionClosed):
         while True:
-            await asyncio.sleep(0.1)  # Centrifugo: 25 s
+            await asyncio.sleep(0.03)  # Centrifugo: 25 s
             await connection.send("{}")
 
 

@@ -27,7 +27,7 @@ def room(_object, _info, name):
 async def spoken(_object, _info, room):
     seen["subscriptions"] += 1
     yield {"room": room, "text": "hello"}
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.05)
     yield {"room": room, "text": "goodbye"}
 
 

@@ -33,7 +33,7 @@ async def events(connection):
     """Sends events of the channel, and a ping now and then."""
     with contextlib.suppress(ConnectionClosed):
         while True:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.03)
             await connection.send(event("said", '{"text": "hello"}', channel="load"))
             await connection.send(event("pusher:ping", "{}"))
 

@@ -1,13 +1,17 @@
-"""A real Socket.IO server: python-socketio under uvicorn, which pings often and hangs up on whoever does not answer."""
+"""A real Socket.IO server: python-socketio under uvicorn, which pings often and closes sessions that do not answer.
+
+The seconds that it gives them are its argument.
+"""
 
 import asyncio
+import sys
 
 import socketio
 from engineio import async_socket
 from engineio.packet import PING, PONG
 from serving import asgi, seen
 
-server = socketio.AsyncServer(async_mode="asgi", ping_interval=0.2, ping_timeout=0.6)
+server = socketio.AsyncServer(async_mode="asgi", ping_interval=0.2, ping_timeout=float((*sys.argv[1:], 30)[0]))
 
 
 @server.event

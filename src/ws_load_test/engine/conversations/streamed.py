@@ -84,6 +84,10 @@ class OpenAnswers(Protocol):
         """Takes out all answers."""
         ...
 
+    def resume(self, answers: Iterable[Answer]) -> None:
+        """Goes on with answers that have begun elsewhere."""
+        ...
+
 
 class AnswersInOrder:
     """The one answer that has begun, where they come in the order of their messages."""
@@ -125,6 +129,11 @@ class AnswersInOrder:
         """Takes out the answer that has begun."""
         answer, self._open, self._ended = self._open, None, 0
         return () if answer is None else (answer,)
+
+    def resume(self, answers: Iterable[Answer]) -> None:
+        """Goes on with the answer that has begun elsewhere, if one has."""
+        for answer in answers:
+            self._open = answer
 
 
 class AnswersById:
@@ -175,6 +184,10 @@ class AnswersById:
         self._open.clear()
         return answers
 
+    def resume(self, answers: Iterable[Answer]) -> None:
+        """Goes on with answers that have begun elsewhere."""
+        self._open |= {answer.key: answer for answer in answers if answer.key is not None}
+
 
 class StreamedConversation:
     """A conversation whose answers are everything up to an end mark."""
@@ -187,8 +200,11 @@ class StreamedConversation:
         rules: StreamRules,
     ) -> None:
         self._connection = connection
+        self.inner = conversation
+        """Messages in flight, which end marks complete."""
         self._conversation = conversation
         self._answers = answers
+        self.resume = answers.resume
         self._is_last, self._is_first = rules.is_last, rules.is_first
         self._stall_ns, self._read_count = rules.stall_ns, rules.read_count
         # Straight to the conversation, which these concern alone.

@@ -27,10 +27,13 @@ static inline void ws_batch_free(ws_batch *b) {
 }
 
 /* Makes room for the largest message. Returns 0 if there is no memory. */
-static inline int ws_batch_init(ws_batch *b, const ws_source *source) {
-    size_t one = WS_LARGEST_HEAD + source->largest;
-    b->room = one > WS_BATCH_BYTES ? one : WS_BATCH_BYTES;
-    return (b->data = malloc(b->room)) != NULL;
+static inline int ws_batch_fit(ws_batch *b, const ws_source *source) {
+    size_t one = WS_LARGEST_HEAD + source->largest, room = one > WS_BATCH_BYTES ? one : WS_BATCH_BYTES;
+    uint8_t *grown = b->data && room <= b->room ? b->data : realloc(b->data, room);
+    if (!grown) return 0;
+    b->data = grown;
+    if (room > b->room) b->room = room;
+    return 1;
 }
 
 /* Notes the id of a message that is about to leave, or that it has none. */
@@ -49,21 +52,23 @@ static inline void ws_batch_note_id(ws_batch *b, int found, const ws_value *id) 
     b->id_sizes[b->count] = size;
 }
 
-/* Makes the next messages of a connection, `most` at most. Returns how many. */
+/* Makes the next messages of a connection, `most` at most. Returns how many: 0 if the feed has no more rows. */
 static inline uint32_t ws_make(ws_batch *b, ws_source *source, const ws_rules *rules, uint64_t connection, uint32_t most) {
-    size_t largest = WS_LARGEST_HEAD + source->largest;
     b->size = b->ids_size = 0;
     b->count = 0;
     do {
+        /* New rows may be larger than any before. */
+        if (__builtin_expect(ws_rows_used_up(&source->rows), 0))
+            if (!source->rows.more(source->rows.loop) || b->room - b->size < WS_LARGEST_HEAD + source->largest) break;
         uint8_t *frame = b->data + b->size, *payload = frame + WS_LARGEST_HEAD;
         size_t size = ws_render(source, payload, connection);
-        if (rules->by != WS_BY_ORDER) {
+        if (rules->by > WS_BY_ORDER) {
             ws_value id;
             ws_batch_note_id(b, ws_id_of(rules, 0, payload, size, &id), &id);
         }
         b->size += ws_make_frame(frame, source->first, source->mask, size);
         b->count++;
-    } while (b->count < most && b->count < WS_BATCH && b->room - b->size >= largest);
+    } while (b->count < most && b->count < WS_BATCH && b->room - b->size >= WS_LARGEST_HEAD + source->largest);
     return b->count;
 }
 

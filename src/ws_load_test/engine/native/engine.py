@@ -12,23 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
-from ws_load_test.engine.native.conversations import (
-    NativeConversation,
-    NativeCorrelatedConversation,
-    NativeRecentIds,
-)
+from ws_load_test.engine.native.conversations import NativeRecentIds, native_conversation
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
 from ws_load_test.engine.native.reactor import Reactor
-from ws_load_test.engine.native.rules import questions_of, rules_of, source_of, unsupported
+from ws_load_test.engine.native.rows import NativeMessages
+from ws_load_test.engine.native.rules import questions_of, rules_of, unsupported
 from ws_load_test.engine.native.samples import NativeSamples
 from ws_load_test.engine.native.senders import NativeClosedLoop, NativeOpenLoop
 from ws_load_test.engine.portable import PortableEngine
 from ws_load_test.messages.generator import PayloadStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.load_models.load_model import LoadModel
@@ -38,6 +35,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
     from ws_load_test.engine.sessions.session_group import SessionGroup
+    from ws_load_test.messages.template_field import Row
     from ws_load_test.plan.plan import Plan
 
 
@@ -47,6 +45,8 @@ class NativeFactory(ConnectionFactory):
     connection_type: ClassVar[type[Connection]] = NativeConnection
     lender: Lender
     """Lends the connections; set as soon as the load is made."""
+    _messages: NativeMessages | None = None
+    """Messages that are made in the compiled loop; None where all are equal."""
 
     def connection(
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
@@ -64,14 +64,20 @@ class NativeFactory(ConnectionFactory):
     def _conversation(self, connection: Connection) -> Conversation:
         native = cast("NativeConnection", connection)
         native.slot = NOT_LENT
-        if native.reading.extract_id is not None:
-            by_path = self._plan.correlation.by_path
-            return NativeCorrelatedConversation(native, self._recent_ids, id_is_text=by_path)
-        return NativeConversation(native)
+        return native_conversation(native, self._recent_ids, id_is_text=self._plan.correlation.by_path)
 
     def _payloads(self, number: int) -> PayloadStream:
         """Returns the messages of connection `number`, for when it comes back: they are the compiled loop's."""
-        return PayloadStream(partial(self.lender.reactor.render, number), self._plan.message.opcode)
+        assert self._messages is not None
+        self._messages.add_row_of(number)
+        return PayloadStream(partial(self._messages.source.render, number), self._plan.message.opcode)
+
+    def _recent_rows(self) -> Iterable[Row]:
+        return (
+            self._source.recent_rows
+            if self._messages is None
+            else [*self._source.recent_rows, *self._messages.recent_rows()]
+        )
 
     def _load(
         self,
@@ -87,9 +93,10 @@ class NativeFactory(ConnectionFactory):
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
         reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
         reads_whole = reading.needs_payload or plan.correlation.greetings > 0
-        reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(reading))
+        reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(plan.correlation, reading))
         if varies:
-            reactor.vary(source_of(plan.message, share))
+            self._messages = NativeMessages(self._source, share, self._row)
+            reactor.vary(self._messages.source)
         self._recent_ids = NativeRecentIds(reactor)
         reactor.kernel_instants = plan.reply_instant == "kernel"
         self.lender = Lender(reactor)

@@ -1,5 +1,4 @@
-# Terms of messages for the loop, from Python's objects to the structs of `talk.h` and `render.h`: how replies are
-# matched and checked, and the templates of what is sent.
+# Terms of replies for the loop, from Python's objects to the structs of `talk.h`: how they are matched and checked.
 
 cdef uint8_t *_copied(bytes text) except NULL:
     cdef uint8_t *copy = <uint8_t *>malloc(len(text) + 1)
@@ -56,39 +55,12 @@ cdef int _set_rules(ws_rules *to, rules) except -1:
     return 0
 
 
-cdef int _set_template(ws_template *template, list parts) except -1:
-    """Takes a template: texts, each with the kind of the hole behind it and that kind's two numbers."""
-    template.parts = <ws_part *>calloc(len(parts) + 1, sizeof(ws_part))
-    if not template.parts:
-        raise MemoryError
-    cdef ws_part *part
-    for text, hole, low, span in parts:
-        part = &template.parts[template.count]
-        part.text = _copied(text)
-        part.size = len(text)
-        part.hole, part.low, part.span = hole, low, span
-        template.count += 1
-        template.largest += part.size + ws_hole_bytes(part)
-    return 0
-
-
-cdef int _set_source(ws_source *source, made) except -1:
-    """Takes the messages of one worker (`Source` in rules.py)."""
-    source.templates = <ws_template *>calloc(len(made.templates) + 1, sizeof(ws_template))
-    source.order = <uint32_t *>calloc(len(made.order) + 1, sizeof(uint32_t))
-    if not source.templates or not source.order:
-        raise MemoryError
-    for parts in made.templates:
-        source.count += 1
-        _set_template(&source.templates[source.count - 1], parts)
-        source.largest = max(source.largest, source.templates[source.count - 1].largest)
-    for place in made.order:
-        source.order[source.turns] = place
-        source.turns += 1
-    source.shard, source.shards = made.shard
-    source.first, source.mask = made.first_byte, <uint32_t>rand()
-    memcpy(source.random, PyBytes_AsString(made.seed), sizeof(source.random))
-    return 0
+cdef int _set_stream(ws_rules *rules, ws_streams *to, stream) except -1:
+    """Takes the rules of answers that are many messages (`StreamRules` in rules.py)."""
+    rules.until = _new_checks(stream.until, &rules.untils)
+    rules.first = _new_checks(stream.first, &rules.firsts)
+    to.stall, to.reads_count = stream.stall_ns, stream.reads_count
+    return _set_path(&to.count, stream.count_at)
 
 
 cdef uint64_t _hash_of(uint64_t connection, bytes key):

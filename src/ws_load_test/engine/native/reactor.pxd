@@ -55,7 +55,7 @@ cdef extern from *:
     uint64_t ws_sum_high(const ws_histogram *) nogil
 
 cdef extern from "batch.h" nogil:
-    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_BY_ORDER, WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID
+    enum: WS_NO_ID, WS_LARGEST_HEAD, WS_FOUND, WS_NONE, WS_ASK, WS_UNAWAITED, WS_BY_ORDER
     enum: WS_REPLY, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING, WS_UNKNOWN, WS_DUPLICATE, WS_LATE
     ctypedef struct ws_step:
         const uint8_t *name
@@ -102,6 +102,10 @@ cdef extern from "batch.h" nogil:
         ws_check *expect
         unsigned ignored
         unsigned expected
+        ws_check *until
+        ws_check *first
+        unsigned untils
+        unsigned firsts
         uint64_t *failed
         ws_awaiting awaiting
         ws_fates fates
@@ -116,7 +120,16 @@ cdef extern from "batch.h" nogil:
     ctypedef struct ws_template:
         ws_part *parts
         unsigned count
+        unsigned of_feed
         size_t largest
+    enum: WS_HOLE_FEED, WS_ROWS_IN_TURN, WS_ROWS_RANDOM, WS_RECENT_ROWS
+    ctypedef struct ws_rows:
+        int order
+        uint32_t values
+        uint64_t taken
+        uint32_t recent[1024]
+        int (*more)(void *) noexcept nogil
+        void *loop
     ctypedef struct ws_source:
         ws_template *templates
         unsigned count
@@ -127,7 +140,7 @@ cdef extern from "batch.h" nogil:
         uint64_t random[4]
         uint8_t first
         uint32_t mask
-        size_t largest
+        ws_rows rows
     ctypedef struct ws_batch:
         uint8_t *data
         size_t size
@@ -141,13 +154,15 @@ cdef extern from "batch.h" nogil:
     int ws_fates_know(ws_fates *, uint64_t)
     int ws_is_pong(const ws_rules *, const uint8_t *, size_t)
     int ws_judge(ws_rules *, ws_session_ids *, uint32_t, uint64_t, int, const uint8_t *, size_t, uint32_t *, ws_match *)
-    int ws_expired(ws_rules *, ws_session_ids *, int64_t, ws_match *)
     void ws_check_reply(const ws_rules *, const uint8_t *, size_t)
     void ws_rules_free(ws_rules *)
     size_t ws_hole_bytes(const ws_part *)
     size_t ws_render(ws_source *, uint8_t *, uint64_t)
+    bint ws_rows_used_up(const ws_rows *)
+    int ws_rows_add(ws_rows *, const uint8_t *, const uint64_t *, uint32_t)
+    void ws_source_fit(ws_source *)
     void ws_source_free(ws_source *)
-    int ws_batch_init(ws_batch *, const ws_source *)
+    int ws_batch_fit(ws_batch *, const ws_source *)
     void ws_batch_free(ws_batch *)
     uint32_t ws_make(ws_batch *, ws_source *, const ws_rules *, uint64_t, uint32_t)
     void ws_batch_left(const ws_batch *, ws_rules *, ws_session_ids *, uint32_t, uint64_t, int64_t, int64_t)
@@ -172,7 +187,7 @@ cdef extern from "session.h" nogil:
         bint ping_waits
         uint8_t ping_size
         int error
-        uint64_t connection
+        uint32_t connection
         uint32_t in_flight
         uint32_t greetings
         ws_session_ids ids
@@ -184,9 +199,10 @@ cdef extern from "session.h" nogil:
         uint8_t pong[8]
         void *tls
         bint tls_ended
+        bint asleep
         const char *tls_failure
         ws_stream stream
-        ws_out out
+        ws_out *out
         uint8_t *rest
         size_t rest_size
     void ws_session_init(ws_session *)
@@ -197,10 +213,39 @@ cdef extern from "session.h" nogil:
     int64_t ws_waiting_at(const ws_session *, uint32_t)
     void ws_keep_due(ws_session *, int64_t)
     int64_t ws_next_waiting(ws_session *)
-    bint ws_append(ws_out *, const uint8_t *, size_t)
-    void ws_clear_out(ws_out *)
+    bint ws_append(ws_out **, const uint8_t *, size_t)
+    void ws_clear_out(ws_out **)
     void ws_keep_odd(ws_session *, const uint8_t *, size_t)
     int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
+
+cdef extern from "streams.h" nogil:
+    enum: WS_PART, WS_STREAM_TIMES
+    ctypedef struct ws_answer:
+        int64_t due
+        int64_t sent
+        int64_t last
+        uint64_t size
+        uint64_t messages
+        uint32_t has_begun
+    ctypedef struct ws_stream_counts:
+        uint64_t streamed
+        uint64_t broken_off
+        uint64_t stalls
+        uint64_t came_together
+        uint64_t without_first
+        uint64_t without_count
+    ctypedef struct ws_streams:
+        int64_t stall
+        int reads_count
+        ws_path count
+        ws_stream_counts counts
+        ws_histogram *times
+    void ws_streams_free(ws_streams *)
+    ws_answer ws_take_answer(ws_streams *, uint32_t)
+    int ws_judge_part(
+        ws_rules *, ws_streams *, ws_session *, uint32_t, const uint8_t *, size_t, int64_t, int64_t, ws_match *)
+    void ws_end_read(ws_streams *, uint32_t)
+    int ws_expired_answer(ws_rules *, ws_streams *, ws_session_ids *, int64_t, int64_t, ws_match *)
 
 cdef extern from "backend_epoll.h" nogil:
     enum: WS_READY, WS_BUFFER

@@ -4,7 +4,21 @@ from collections.abc import Callable
 from types import EllipsisType
 from typing import NamedTuple
 
-from ws_load_test.engine.native.rules import Path, Rules, Source
+from ws_load_test.engine.native.rules import Path, Question, Rules, Source
+
+class OpenAnswer(NamedTuple):
+    """What has come of an answer that is many messages."""
+
+    key: bytes | None
+    """Id of the message that it answers."""
+    due_ns: int
+    sent_ns: int
+    has_begun: bool
+    """The message that counts as the first has come."""
+    last_ns: int
+    """Instant at which the latest message was read."""
+    messages: int
+    size_bytes: int
 
 class Loan(NamedTuple):
     """All that is left of a session when it is given back."""
@@ -13,6 +27,7 @@ class Loan(NamedTuple):
     """When messages were due and sent that left together, and how many; oldest first."""
     by_id: list[tuple[bytes | None, int, int, int]]
     """The same where replies are matched by ids: id, instants, number of the message on its session."""
+    answers: list[OpenAnswer]
     sent_by_id: int
     """Number of the session's next message."""
     latest_answered: int
@@ -52,6 +67,12 @@ def find_tls(module: str) -> bool: ...
 def tls_of(ssl_object: object) -> int: ...
 def find_in_json(steps: Path, payload: bytes) -> str | EllipsisType | None: ...
 
+class MessageSource:
+    def __init__(self, made: Source, more: Callable[[], None]) -> None: ...
+    def render(self, connection: int) -> bytes: ...
+    def add_rows(self, texts: bytes, sizes: bytes) -> None: ...
+    def recent_rows(self) -> list[int]: ...
+
 class Reactor:
     measured_from: int
     measured_until: int
@@ -63,11 +84,8 @@ class Reactor:
     opcode: int
     def __init__(self, on_schedule: bool, frames: bytes, copies: int, max_message_bytes: int) -> None: ...
     def fileno(self) -> int: ...
-    def match(
-        self, rules: Rules, reads_whole: bool, questions: Callable[[int, int, bytes], bytes | bool | None]
-    ) -> None: ...
-    def vary(self, source: Source) -> None: ...
-    def render(self, connection: int) -> bytes: ...
+    def match(self, rules: Rules, reads_whole: bool, questions: Question) -> None: ...
+    def vary(self, messages: MessageSource) -> None: ...
     def lend(
         self,
         fd: int,

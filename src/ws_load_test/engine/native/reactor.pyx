@@ -12,8 +12,6 @@ read after each `recv` and before each `send`: 23 ns each, and neither instant i
 What is kept of a session is in `session.h`, and all that the kernel is asked for in `backend_epoll.h`.
 """
 
-from collections import namedtuple
-
 cimport cython
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -22,6 +20,8 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
 include "messages.pxi"
+include "loans.pxi"
+include "source.pxi"
 include "tls.pxi"
 
 cdef enum:
@@ -48,17 +48,10 @@ cdef struct Answered:
 
 cdef struct Counts:
     uint64_t sent, warmup_sent, due, dropped
-    uint64_t answered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
+    uint64_t answered, unanswered, answered_in_window, warmup_answered, pushed, pushed_bytes, surplus_replies
     uint64_t late_replies, duplicate_replies, unknown_id, out_of_order, greetings
     uint64_t bytes_sent, answers_left_out, write_blocked_ns
     int64_t bytes_received  # below 0 where bytes of an earlier interval are counted by Python instead
-
-
-Loan = namedtuple(
-    "Loan",
-    "in_flight by_id sent_by_id latest_answered waiting unsent blocked_since_ns cut_frame frame_bytes fragmented "
-    "fragments opcode greetings unread error starved ping tls_ended tls_failure",
-)
 
 
 @cython.final
@@ -72,9 +65,10 @@ cdef class Reactor:
     cdef uint32_t *free_slots
     cdef uint32_t n_free
     cdef ws_rules rules
-    cdef ws_source source
-    cdef ws_batch batch  # what leaves next, or equal messages as frames, in a row
-    cdef bint varies
+    cdef ws_streams streams
+    cdef MessageSource messages  # None where all are equal
+    cdef ws_batch equal  # equal messages as frames, in a row
+    cdef ws_batch *batch  # what leaves next
     cdef object questions, answer
     cdef size_t frame_bytes
     cdef uint32_t most_frames
@@ -123,17 +117,15 @@ cdef class Reactor:
         self.max_in_flight = <uint32_t>-1
         self.most_frames = copies
         self.frame_bytes = len(frames) // copies
-        self.batch.data = <uint8_t *>malloc(max(1, len(frames)))
+        self.batch = &self.equal
+        self.equal.data = <uint8_t *>malloc(max(1, len(frames)))
         self.pongs = <uint8_t *>malloc(PONGS_BYTES)
         self.plain = <uint8_t *>malloc(WS_BUFFER)
         self.cipher = <uint8_t *>malloc(WS_BUFFER)
-        for histogram in range(4):
-            self._histogram(histogram).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
-            if not self._histogram(histogram).counts:
-                raise MemoryError
-        if not self.batch.data or not self.pongs or not self.plain or not self.cipher:
+        self._make_histograms(0, 4)
+        if not self.equal.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
-        memcpy(self.batch.data, PyBytes_AsString(frames), len(frames))
+        memcpy(self.equal.data, PyBytes_AsString(frames), len(frames))
         if ws_backend_open(&self.kernel):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
 
@@ -145,16 +137,25 @@ cdef class Reactor:
         for histogram in range(4):
             free(self._histogram(histogram).counts)
         ws_rules_free(&self.rules)
-        ws_source_free(&self.source)
-        ws_batch_free(&self.batch)
+        ws_streams_free(&self.streams)
+        ws_batch_free(&self.equal)
         free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
         free(self.answered); free(self.changed); free(self.rotation); free(self.block)
         ws_backend_close(&self.kernel)
 
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
+        if number >= 4:
+            return &self.streams.times[number - 4]
         if number == 0:
             return &self.response
         return &self.service if number == 1 else &self.lag if number == 2 else &self.unread
+
+    cdef int _make_histograms(self, int first, int end) except -1:
+        for number in range(first, end):
+            self._histogram(number).counts = <uint64_t *>calloc(WS_SLOTS, sizeof(uint64_t))
+            if not self._histogram(number).counts:
+                raise MemoryError
+        return 0
 
     def fileno(self):
         """Returns a descriptor that is readable while `run` has something to do."""
@@ -167,24 +168,22 @@ cdef class Reactor:
             rules: `Rules` in rules.py.
             reads_whole: The content of messages matters.
             questions: Called with a kind of question, a number and a message, for what only Python can say.
+
+        Raises:
+            MemoryError: There is none.
         """
         _set_rules(&self.rules, rules)
         self.rules.ask, self.rules.loop, self.questions = _on_question, <void *>self, questions
         if reads_whole:
             self.taker.message, self.taker.checks_texts = _on_message, rules.checks_texts
+        if rules.stream is not None:
+            self.taker.message = _on_part
+            _set_stream(&self.rules, &self.streams, rules.stream)
+            self._make_histograms(4, 4 + WS_STREAM_TIMES)
 
-    def vary(self, source):
-        """Takes messages that are made as they leave (`Source` in rules.py), once, in place of equal ones."""
-        _set_source(&self.source, source)
-        ws_batch_free(&self.batch)
-        if not ws_batch_init(&self.batch, &self.source):
-            raise MemoryError
-        self.varies = True
-
-    def render(self, uint64_t connection):
-        """Returns the next message of a connection."""
-        cdef uint8_t *payload = self.batch.data + WS_LARGEST_HEAD
-        return PyBytes_FromStringAndSize(<char *>payload, ws_render(&self.source, payload, connection))
+    def vary(self, MessageSource messages not None):
+        """Takes messages that are made as they leave, once, in place of equal ones."""
+        self.messages, self.batch = messages, &messages.batch
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -245,49 +244,11 @@ cdef class Reactor:
         return 0
 
     def give_back(self, uint32_t slot):
-        """Ends a loan. Returns all that Python needs to go on with the session.
-
-        Returns:
-            The messages in flight as ``(due, sent, count)``, oldest first, or by their ids as ``(id, due, sent, number)``,
-            with the number of the next and that of the latest that was answered; the due instants of those that wait for room;
-            the bytes that have not left, and since when; the frame that is cut off, and its size, 0 if not known;
-            payload bytes of the message whose fragments have come, or -1, these fragments and its kind; greetings that are to come; bytes that are read and not looked at; the
-            errno of a failed read or write; the messages that would have left; a ping that waits for its answer; if TLS
-            has ended, and the reason if it broke.
-        """
+        """Ends a loan. Returns all that Python needs to go on with the session (`Loan` in reactor.pyi)."""
         cdef ws_session *s = &self.all[slot]
-        cdef uint32_t i
-        flights = []
-        for i in range(s.ring_length):
-            flight = ws_flight_at(s, i)[0]
-            flights.append((flight.due, flight.sent, flight.count))
-        backlog = [ws_waiting_at(s, i) for i in range(s.backlog_length)]
-        unsent = PyBytes_FromStringAndSize(<char *>s.out.data + s.out.at, s.out.end - s.out.at) if s.out.end else b""
-        ping = PyBytes_FromStringAndSize(<char *>s.rest, s.ping_size) if s.ping_waits else None
-        unread, cut, cut_size = b"", b"", 0
-        head = PyBytes_FromStringAndSize(<char *>s.stream.head, s.stream.have)
-        if s.odd:
-            unread = head + PyBytes_FromStringAndSize(<char *>s.rest, s.rest_size)
-            # Python counts these again.
-            self.counts.bytes_received -= <int64_t>len(unread)
-        elif s.stream.have:
-            cut = head
-            if s.stream.payload:
-                cut_size = s.stream.have + s.stream.payload
-                if s.stream.head[0] & 15 > WS_CLOSE and s.stream.control:
-                    cut += PyBytes_FromStringAndSize(<char *>s.stream.control, s.stream.seen)
-                elif self.taker.message:
-                    s.stream.kept_size -= s.stream.seen
-                    cut += PyBytes_FromStringAndSize(<char *>s.stream.kept + s.stream.kept_size, s.stream.seen)
-                else:
-                    # The content of a message that is only counted was not kept, and is not looked at.
-                    cut += bytes(s.stream.seen)
-        fragments = PyBytes_FromStringAndSize(<char *>s.stream.kept, s.stream.kept_size) if s.stream.kept_size else b""
-        by_id = self._take_by_id(s)
-        state = Loan(
-            flights, by_id, s.ids.sent, s.ids.latest_answered, backlog, unsent, s.blocked_since, cut, cut_size,
-            s.stream.fragmented, fragments, s.stream.opcode, s.greetings, unread, s.error, s.starved, ping, s.tls_ended, (<bytes>s.tls_failure).decode() if s.tls_failure else "",
-        )
+        state = _loan_of(s, slot, &self.rules, &self.streams, self.taker.message != NULL)
+        # Python counts these again.
+        self.counts.bytes_received -= <int64_t>len(state.unread)
         ws_unwatch(&self.kernel, s.fd)
         self._leave_rotation(slot)
         self._drop_from_changed(slot)
@@ -295,19 +256,6 @@ cdef class Reactor:
         self.free_slots[self.n_free] = slot
         self.n_free += 1
         return state
-
-    cdef list _take_by_id(self, ws_session *s):
-        """Takes out the messages of a session that are in flight by their ids, oldest first."""
-        cdef ws_awaited *oldest
-        taken = []
-        while s.ids.oldest:
-            oldest = &self.rules.awaiting.all[s.ids.oldest]
-            key = None
-            if oldest.size != <uint32_t>WS_NO_ID:
-                key = PyBytes_FromStringAndSize(<char *>ws_awaited_id(oldest), oldest.size)
-            taken.append((key, oldest.due, oldest.sent, oldest.number))
-            ws_awaiting_remove(&self.rules.awaiting, &s.ids, oldest)
-        return taken
 
     cdef void _drop_from_changed(self, uint32_t slot) noexcept:
         """Takes a session out of those that have events: what is left of them concerns nothing any more."""
@@ -330,6 +278,9 @@ cdef class Reactor:
 
         Returns:
             True if there is an event, or a block of the schedule is used up.
+
+        Raises:
+            UsageError: A row of the feed is broken.
         """
         self.turn_end = until_ns
         if self.kernel_instants:
@@ -344,6 +295,8 @@ cdef class Reactor:
                     break
             if self.again:
                 self._arm(1)
+        if self.messages is not None:
+            self.messages.fail()
         return bool(self._has_news())
 
     cdef bint _has_news(self) noexcept nogil:
@@ -479,8 +432,10 @@ cdef class Reactor:
             ws_keep_odd(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
-        if replies and self.rules.by == WS_BY_ORDER:
+        if replies and self.rules.by <= WS_BY_ORDER:
             replies = self._pair(s, replies, at)
+            if self.rules.untils:
+                ws_end_read(&self.streams, slot)
         return replies
 
     cdef int _message(self, ws_session *s, bint is_pong, const uint8_t *payload, size_t size) noexcept nogil:
@@ -489,6 +444,20 @@ cdef class Reactor:
         cdef int found = ws_judge(
             &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, is_pong, payload, size, &s.greetings, &match
         )
+        return self._count_message(s, found, &match, payload, size)
+
+    cdef int _part(self, ws_session *s, const uint8_t *payload, size_t size) noexcept nogil:
+        """Takes a whole message where answers are many. Returns the messages that it answers, 0 or 1."""
+        cdef ws_match match
+        cdef int found = ws_judge_part(
+            &self.rules, &self.streams, s, <uint32_t>(s - self.all), payload, size, self.read_at, self.measured_from, &match
+        )
+        return 0 if found == WS_PART else self._count_message(s, found, &match, payload, size)
+
+    cdef inline int _count_message(
+        self, ws_session *s, int found, const ws_match *match, const uint8_t *payload, size_t size
+    ) noexcept nogil:
+        """Counts a message that was judged. Returns the messages that it answers, 0 or 1."""
         if found == WS_REPLY and self.rules.by == WS_BY_ORDER:
             # As in the portable engine: the instant of the reply decides, since its message is not known yet.
             if self.read_at >= self.measured_from:
@@ -512,10 +481,10 @@ cdef class Reactor:
         return found == WS_REPLY
 
     cdef int _ask(self, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value) noexcept with gil:
-        """Has Python look at a message: for an id, or for the outcome of a check."""
+        """Has Python look at a message: for a value, or for the outcome of a check."""
         # What was found stays where it is until the next question.
         self.answer = self.questions(what, place, PyBytes_FromStringAndSize(<const char *>payload, size))
-        if what != WS_ASK_REPLY_ID and what != WS_ASK_MESSAGE_ID:
+        if value == NULL:
             return WS_FOUND if self.answer else WS_NONE
         if self.answer is None:
             return WS_NONE
@@ -582,6 +551,9 @@ cdef class Reactor:
             return
         while count:
             some = self._make(s, count)
+            if not some:
+                self._arm(1)
+                return
             count -= some
             now = ws_now_ns()
             if not self._write(s, self.batch.data, self.batch.size, now):
@@ -592,19 +564,23 @@ cdef class Reactor:
             self._have_left(s, now, now, some)
 
     cdef inline uint32_t _make(self, ws_session *s, uint32_t most) noexcept nogil:
-        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together."""
-        if self.varies:
-            return ws_make(&self.batch, &self.source, &self.rules, s.connection, most)
+        """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together; 0: none can."""
+        if self.messages is not None:
+            return ws_make(self.batch, &self.messages.source, &self.rules, s.connection, most)
         most = min(most, self.most_frames)
         self.batch.size = most * self.frame_bytes
         return most
 
     cdef inline void _have_left(self, ws_session *s, int64_t due, int64_t sent, uint32_t count) noexcept nogil:
-        """Notes the messages that were made last as in flight."""
+        """Notes the messages that were made last as in flight, unless no reply is awaited."""
         if self.rules.by == WS_BY_ORDER:
             ws_launch(s, due, sent, count)
+        elif self.rules.by == WS_UNAWAITED:
+            if due >= self.measured_from:
+                self.counts.unanswered += count
+                ws_record(&self.lag, sent - due, count)
         else:
-            ws_batch_left(&self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
+            ws_batch_left(self.batch, &self.rules, &s.ids, <uint32_t>(s - self.all), s.connection, due, sent)
             s.in_flight += count
 
     cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
@@ -613,7 +589,10 @@ cdef class Reactor:
         if s.in_flight >= self.max_in_flight:
             ws_keep_due(s, due)
             return
-        self._make(s, 1)
+        if not self._make(s, 1):
+            self.counts.dropped += due >= self.measured_from
+            self._arm(1)
+            return
         now = ws_now_ns()
         if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.batch.data, self.batch.size, now):
             # The session is dead, as the reader is about to find, or the target reads nothing.
@@ -706,7 +685,7 @@ cdef class Reactor:
             if s.pinged and size == 8 and not memcmp(payload, s.pong, 8):
                 s.pinged, s.pong_at = False, self.read_at
                 self._note(<uint32_t>(s - self.all), PONG)
-            if self.rules.pongs and self.rules.by != WS_BY_ORDER:
+            if self.rules.pongs and self.rules.by > WS_BY_ORDER:
                 self.pong_replies += self._message(s, True, payload, size)
             elif self.rules.pongs:
                 self.pong_replies += ws_is_pong(&self.rules, payload, size)
@@ -872,7 +851,7 @@ cdef class Reactor:
         cdef ws_session *s = &self.all[slot]
         cdef ws_match match
         expired = []
-        while ws_expired(&self.rules, &s.ids, before_ns, &match):
+        while ws_expired_answer(&self.rules, &self.streams, &s.ids, before_ns, self.measured_from, &match):
             expired.append((match.due, match.sent))
         s.in_flight -= <uint32_t>len(expired)
         return expired
@@ -950,8 +929,9 @@ cdef class Reactor:
 
     def take_counts(self):
         """Returns the counts since the last call, by their names in a tally."""
-        counts = self.counts
+        counts = dict(self.counts, **self.streams.counts)
         memset(&self.counts, 0, sizeof(Counts))
+        memset(&self.streams.counts, 0, sizeof(ws_stream_counts))
         return counts
 
     def take_failed(self):
@@ -965,7 +945,7 @@ cdef class Reactor:
         """Returns the values since the last call: the first bucket, counts as uint64, min, max and sum; None if empty.
 
         0: response times, 1: service times, 2: send lag, 3: time from the kernel's receipt of what was read to its reading,
-        all in ns; of a closed loop neither 1 nor 2.
+        all in ns; of a closed loop neither 1 nor 2. From 4 on, of answers that are many messages (`streams.h`).
         """
         cdef ws_histogram *h = self._histogram(number)
         if not h.count:
@@ -984,6 +964,10 @@ cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payl
 cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
     (<Reactor>loop).opcode = opcode
     return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
+
+
+cdef int _on_part(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
+    return (<Reactor>loop)._part(<ws_session *>session, payload, size)
 
 
 cdef int _on_question(

@@ -13,7 +13,11 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { WS_HOLE_NONE, WS_HOLE_SEQ, WS_HOLE_CONNECTION, WS_HOLE_NOW_MS, WS_HOLE_UUID, WS_HOLE_RANDOM, WS_HOLE_INT };
+#include "rows.h"
+
+enum {
+    WS_HOLE_NONE, WS_HOLE_SEQ, WS_HOLE_CONNECTION, WS_HOLE_NOW_MS, WS_HOLE_UUID, WS_HOLE_RANDOM, WS_HOLE_INT, WS_HOLE_FEED
+};
 enum {
     WS_LARGEST_HEAD = 14,     /* bytes of a client's frame before its payload */
     WS_LONGEST_NUMBER = 20,   /* digits of the largest number, or those of the smallest and its sign */
@@ -26,14 +30,16 @@ typedef struct {
     uint8_t *text;
     size_t size;
     int hole;
-    int64_t low;     /* WS_HOLE_INT: the smallest value; WS_HOLE_RANDOM: characters */
+    int64_t low;     /* WS_HOLE_INT: the smallest value; WS_HOLE_RANDOM: characters; WS_HOLE_FEED: place in the row;
+                      * WS_HOLE_SEQ: fewest digits, 19 at most */
     uint64_t span;   /* WS_HOLE_INT: how many values there are; 0: 2^64 */
 } ws_part;
 
 typedef struct {
     ws_part *parts;
     unsigned count;
-    size_t largest; /* bytes of payload at most */
+    unsigned of_feed; /* holes that a row fills */
+    size_t largest;   /* bytes of payload at most, without those */
 } ws_template;
 
 /* The messages of one worker. */
@@ -50,7 +56,8 @@ typedef struct {
     unsigned entropy_left;
     uint8_t first;   /* first byte of the frames */
     uint32_t mask;
-    size_t largest;  /* bytes of payload of the largest template */
+    size_t largest;  /* bytes of payload of the largest template, with the largest values of the feed */
+    ws_rows rows;
 } ws_source;
 
 /* Returns the place at which turn `number` of a cycle begins (`rotation` in common/sharding.py). */
@@ -82,11 +89,13 @@ static inline uint64_t ws_random_below(ws_source *s, uint64_t span) {
     return (uint64_t)(product >> 64);
 }
 
-static inline size_t ws_put_number(uint8_t *out, uint64_t value) {
+/* Writes a number, with zeros before it if it has less than `fewest` digits. */
+static inline size_t ws_put_number(uint8_t *out, uint64_t value, size_t fewest) {
     uint8_t digits[WS_LONGEST_NUMBER];
     size_t at = sizeof digits;
     do digits[--at] = (uint8_t)('0' + value % 10);
     while (value /= 10);
+    while (sizeof digits - at < fewest) digits[--at] = '0';
     memcpy(out, digits + at, sizeof digits - at);
     return sizeof digits - at;
 }
@@ -125,38 +134,60 @@ static inline size_t ws_put_uuid(ws_source *s, uint8_t *out) {
     return at;
 }
 
-static inline size_t ws_put_hole(ws_source *s, const ws_part *part, uint8_t *out, uint64_t number, uint64_t connection) {
+/* Returns the row of the next message that has one. */
+static inline uint32_t ws_take_row(ws_source *s, uint64_t connection) {
+    ws_rows *r = &s->rows;
+    if (r->order == WS_ROWS_OF_CONNECTION) return (uint32_t)(connection / s->shards);
+    uint64_t taken = r->taken++;
+    if (r->order == WS_ROWS_ONCE) return (uint32_t)taken;
+    uint64_t row = r->order == WS_ROWS_RANDOM ? ws_random_below(s, r->count) : ws_global_index(taken, s->shard, s->shards) % r->count;
+    return r->recent[taken % WS_RECENT_ROWS] = (uint32_t)row;
+}
+
+static inline size_t ws_put_hole(
+    ws_source *s, const ws_part *part, uint8_t *out, uint64_t number, uint64_t connection, uint32_t row) {
     switch (part->hole) {
-    case WS_HOLE_SEQ: return ws_put_number(out, number);
-    case WS_HOLE_CONNECTION: return ws_put_number(out, connection);
+    case WS_HOLE_FEED: return ws_put_value(&s->rows, row, (uint32_t)part->low, out);
+    case WS_HOLE_SEQ: return ws_put_number(out, number, (size_t)part->low);
+    case WS_HOLE_CONNECTION: return ws_put_number(out, connection, 0);
     case WS_HOLE_NOW_MS: {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        return ws_put_number(out, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+        return ws_put_number(out, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000, 0);
     }
     case WS_HOLE_UUID: return ws_put_uuid(s, out);
     case WS_HOLE_RANDOM: return ws_put_random(s, out, (size_t)part->low);
     case WS_HOLE_INT: {
         int64_t value = (int64_t)((uint64_t)part->low + ws_random_below(s, part->span));
-        if (value >= 0) return ws_put_number(out, (uint64_t)value);
+        if (value >= 0) return ws_put_number(out, (uint64_t)value, 0);
         *out = '-';
-        return 1 + ws_put_number(out + 1, -(uint64_t)value);
+        return 1 + ws_put_number(out + 1, -(uint64_t)value, 0);
     }
     default: return 0;
     }
 }
 
-/* Returns the bytes that a hole takes at most. */
+/* Returns the bytes that a hole takes at most; 0 where a feed decides. */
 static inline size_t ws_hole_bytes(const ws_part *part) {
     switch (part->hole) {
-    case WS_HOLE_NONE: return 0;
+    case WS_HOLE_NONE:
+    case WS_HOLE_FEED: return 0;
     case WS_HOLE_UUID: return WS_UUID;
     case WS_HOLE_RANDOM: return (size_t)part->low;
     default: return WS_LONGEST_NUMBER;
     }
 }
 
-/* Writes the next message of a connection, as it is before it is masked. Returns its size; `largest` is its room. */
+/* Finds the size of the largest message, once there are templates or rows of other sizes. */
+static inline void ws_source_fit(ws_source *s) {
+    for (unsigned i = 0; i < s->count; i++) {
+        size_t size = s->templates[i].largest + s->templates[i].of_feed * s->rows.largest;
+        if (size > s->largest) s->largest = size;
+    }
+}
+
+/* Writes the next message of a connection, as it is before it is masked. Returns its size; `largest` is its room. Rows that
+ * are used up must have been renewed. */
 static inline size_t ws_render(ws_source *s, uint8_t *out, uint64_t connection) {
     uint64_t number = ws_global_index(s->taken++, s->shard, s->shards);
     const ws_template *t = s->templates;
@@ -167,10 +198,11 @@ static inline size_t ws_render(ws_source *s, uint8_t *out, uint64_t connection) 
         s->turn++;
     }
     uint8_t *at = out;
+    uint32_t row = t->of_feed ? ws_take_row(s, connection) : 0;
     for (unsigned i = 0; i < t->count; i++) {
         memcpy(at, t->parts[i].text, t->parts[i].size);
         at += t->parts[i].size;
-        at += ws_put_hole(s, &t->parts[i], at, number, connection);
+        at += ws_put_hole(s, &t->parts[i], at, number, connection, row);
     }
     return (size_t)(at - out);
 }
@@ -208,6 +240,7 @@ static inline void ws_source_free(ws_source *s) {
     }
     free(s->templates);
     free(s->order);
+    ws_rows_free(&s->rows);
     memset(s, 0, sizeof *s);
 }
 

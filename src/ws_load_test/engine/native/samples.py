@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from ws_load_test.engine.native.reactor import Reactor
     from ws_load_test.engine.sessions.session_group import SessionGroup
 
-TIMES = ("response_time_ns", "service_time_ns", "send_lag_ns", "unread_time_ns")
+TIMES = (
+    *("response_time_ns", "service_time_ns", "send_lag_ns", "unread_time_ns"),
+    *("first_time_ns", "gap_ns", "answer_messages", "answer_bytes", "answer_messages_per_ks", "answer_bytes_per_ks"),
+    *("answer_count", "answer_count_per_ks"),
+)
 """Histograms of the compiled loop, in its order."""
 
 

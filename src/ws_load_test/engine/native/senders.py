@@ -13,10 +13,11 @@ import numpy as np
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.conversations.in_order import InOrderConversation
+from ws_load_test.engine.conversations.streamed import StreamedConversation
 from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner, ClosedLoopSender
 from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender
 from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender, TurnTaker
-from ws_load_test.engine.native.conversations import NativeCorrelatedConversation
+from ws_load_test.engine.native.conversations import NativeCorrelatedConversation, take_over
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 
 if TYPE_CHECKING:
@@ -51,17 +52,24 @@ class LentSender(LoadSender):
     def _is_lent(self) -> bool:
         return self.connection.slot != NOT_LENT
 
+    @property
+    def _flights(self) -> Conversation:
+        """Conversation that knows the messages in flight."""
+        conversation = self.conversation
+        return conversation.inner if isinstance(conversation, StreamedConversation) else conversation
+
     def lent(self) -> None:
         """Keeps no queues while the compiled loop has them: empty, two take more memory than all else of a session."""
-        if isinstance(self.conversation, InOrderConversation) and not self.conversation.pending:
-            self.conversation.pending = _NO_FLIGHTS
+        flights = self._flights
+        if isinstance(flights, InOrderConversation) and not flights.pending:
+            flights.pending = _NO_FLIGHTS
 
     def take_back(self, loan: Loan) -> None:
         """Goes on with the messages in flight, and the due instants of those that wait for room."""
-        if isinstance(self.conversation, InOrderConversation) and self.conversation.pending is _NO_FLIGHTS:
-            self.conversation.pending = deque()
-        if isinstance(self.conversation, NativeCorrelatedConversation):
-            self.conversation.take_over(loan)
+        flights = self._flights
+        if isinstance(flights, InOrderConversation) and flights.pending is _NO_FLIGHTS:
+            flights.pending = deque()
+        take_over(self.conversation, loan)
         for due_ns, sent_ns, count in loan.in_flight:
             self.conversation.sent(count, due_ns, sent_ns)
 
@@ -70,7 +78,7 @@ class LentSender(LoadSender):
 
         A session need not come back for that if it has none, or if each has an id of its own.
         """
-        if self._is_lent and not isinstance(self.conversation, NativeCorrelatedConversation):
+        if self._is_lent and not isinstance(self._flights, NativeCorrelatedConversation):
             oldest_ns = self._reactor.oldest_sent(self.connection.slot)
             if not oldest_ns or oldest_ns >= before_ns:
                 self.drop_overdue(before_ns)

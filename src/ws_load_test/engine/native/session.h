@@ -10,7 +10,7 @@
 #include "wire.h"
 
 enum {
-    WS_FIRST_RING = 4,     /* entries in flight of a session at first */
+    WS_FIRST_RING = 1,     /* entries in flight of a session at first: an idle one has sent one message at a time */
     WS_FIRST_BACKLOG = 16, /* messages of a session that wait for room, at first */
     WS_FIRST_OUT = 4096,   /* bytes of a session that wait for the kernel, at first */
 };
@@ -28,42 +28,56 @@ typedef struct {
     size_t at, end, capacity;
 } ws_out;
 
+/* Rare things are pointers, and truths are bits: thousands of sessions are idle, and each takes 240 bytes then. */
 typedef struct {
     int fd;          /* -1: the slot is free */
     uint8_t events;  /* bits that wait to be fetched */
-    int gone;        /* nothing more is read: it is about to go back */
-    int odd;         /* because of a frame */
-    int stamped;     /* the kernel says when it received what is read */
-    int stopped;     /* nothing more of the load leaves */
-    int pinged;      /* the pong to a ping of our own is to be timed */
-    int ping_waits;  /* the latest ping is answered once all that waits has left */
     uint8_t ping_size;
-    int error; /* errno of the read or write that failed */
-    uint64_t connection; /* its number within the run */
+    unsigned gone : 1;       /* nothing more is read: it is about to go back */
+    unsigned odd : 1;        /* because of a frame */
+    unsigned stamped : 1;    /* the kernel says when it received what is read */
+    unsigned stopped : 1;    /* nothing more of the load leaves */
+    unsigned pinged : 1;     /* the pong to a ping of our own is to be timed */
+    unsigned ping_waits : 1; /* the latest ping is answered once all that waits has left */
+    unsigned tls_ended : 1;  /* the target has ended TLS, though perhaps not TCP */
+    unsigned asleep : 1;     /* Python has no object for it, and the descriptor is the loop's to close */
+    int error;               /* errno of the read or write that failed */
+    uint32_t connection;     /* its number within the run */
     uint32_t in_flight;
-    uint32_t greetings;  /* messages to come at the beginning that answer nothing */
-    ws_session_ids ids; /* of the messages in flight, where replies are matched by ids; the ring is empty then */
+    uint32_t greetings; /* messages to come at the beginning that answer nothing */
     uint32_t ring_head, ring_length, ring_capacity;
-    ws_flight *ring;
     uint32_t starved; /* messages that would have left, had there been any */
     uint32_t backlog_head, backlog_length, backlog_capacity;
+    ws_flight *ring;
     int64_t *backlog; /* due instants of messages that wait for room in flight */
+    ws_session_ids ids; /* of the messages in flight, where replies are matched by ids; the ring is empty then */
+    ws_stream stream;
+    void *tls;               /* SSL of OpenSSL; NULL without TLS */
+    const char *tls_failure; /* words of OpenSSL for what broke TLS */
     int64_t blocked_since;
     int64_t pong_at;
     uint8_t pong[8]; /* payload of that ping */
-    void *tls;               /* SSL of OpenSSL; NULL without TLS */
-    int tls_ended;           /* the target has ended TLS, though perhaps not TCP */
-    const char *tls_failure; /* words of OpenSSL for what broke TLS */
-    ws_stream stream;
-    ws_out out;
-    uint8_t *rest; /* what was read behind the frame that is odd, or a ping that waits */
+    ws_out *out;     /* never NULL */
+    uint8_t *rest;   /* what was read behind the frame that is odd, or a ping that waits */
     size_t rest_size;
 } ws_session;
+
+/* Stands for the bytes of a session of which none wait; never written to. */
+static ws_out ws_nothing_waits;
+
+/* Forgets the bytes that waited, which have left. */
+static inline void ws_clear_out(ws_out **out) {
+    if (*out == &ws_nothing_waits) return;
+    free((*out)->data);
+    free(*out);
+    *out = &ws_nothing_waits;
+}
 
 /* Makes a slot a session without a socket. */
 static inline void ws_session_init(ws_session *s) {
     memset(s, 0, sizeof *s);
     s->fd = -1;
+    s->out = &ws_nothing_waits;
     ws_session_ids_init(&s->ids);
     ws_stream_init(&s->stream);
 }
@@ -72,13 +86,12 @@ static inline void ws_session_init(ws_session *s) {
 static inline void ws_session_free(ws_session *s) {
     free(s->ring);
     free(s->backlog);
-    free(s->out.data);
+    ws_clear_out(&s->out);
     free(s->rest);
     ws_stream_free(&s->stream);
     s->fd = -1;
     s->ring = NULL;
     s->backlog = NULL;
-    s->out.data = NULL;
     s->rest = NULL;
 }
 
@@ -162,7 +175,13 @@ static inline int64_t ws_next_waiting(ws_session *s) {
 /* --- Bytes ---------------------------------------------------------------------------------------------------------- */
 
 /* Keeps bytes behind those that wait. Returns 0 if there is no memory. */
-static inline int ws_append(ws_out *out, const uint8_t *data, size_t size) {
+static inline int ws_append(ws_out **place, const uint8_t *data, size_t size) {
+    ws_out *out = *place;
+    if (out == &ws_nothing_waits) {
+        out = calloc(1, sizeof *out);
+        if (!out) return 0;
+        *place = out;
+    }
     if (out->at > out->capacity / 2) {
         /* A target that is always a little behind must not make it grow for ever. */
         memmove(out->data, out->data + out->at, out->end - out->at);
@@ -180,12 +199,6 @@ static inline int ws_append(ws_out *out, const uint8_t *data, size_t size) {
     memcpy(out->data + out->end, data, size);
     out->end += size;
     return 1;
-}
-
-/* Forgets the bytes that waited, which have left. */
-static inline void ws_clear_out(ws_out *out) {
-    free(out->data);
-    memset(out, 0, sizeof *out);
 }
 
 /* Keeps bytes that Python is to read. */

@@ -10,9 +10,9 @@
 
 #include "ids.h"
 
-/* In order, or by an id: the whole payload, a value in JSON, or what only Python finds. */
-enum { WS_BY_ORDER = 0, WS_BY_PAYLOAD = 1, WS_BY_JSON = 2, WS_BY_QUESTION = 3 };
-enum { WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID, WS_ASK_IGNORE, WS_ASK_EXPECT };
+/* Not at all, in order, or by an id: the whole payload, a value in JSON, or what only Python finds. */
+enum { WS_UNAWAITED = -1, WS_BY_ORDER = 0, WS_BY_PAYLOAD = 1, WS_BY_JSON = 2, WS_BY_QUESTION = 3 };
+enum { WS_ASK_REPLY_ID, WS_ASK_MESSAGE_ID, WS_ASK_IGNORE, WS_ASK_EXPECT, WS_ASK_UNTIL, WS_ASK_FIRST, WS_ASK_COUNT };
 enum { WS_REPLY, WS_PUSH, WS_STRAY, WS_LATE_REPLY, WS_DUPLICATE_REPLY, WS_GREETING };
 
 /* Has Python look at a message: WS_FOUND or WS_NONE. An id that it finds is in `value`, in memory of its own. */
@@ -26,6 +26,8 @@ typedef struct {
     size_t pong_size;
     ws_check *ignore, *expect;
     unsigned ignored, expected;
+    ws_check *until, *first; /* of answers that are many messages: the end mark, and the message that counts as the first */
+    unsigned untils, firsts;
     uint64_t *failed;     /* replies that failed, of each of `expect` */
     ws_awaiting awaiting;
     ws_fates fates;
@@ -56,7 +58,11 @@ static inline int ws_id_of(const ws_rules *r, int is_reply, const uint8_t *paylo
 }
 
 static inline int ws_passes(const ws_rules *r, int what, unsigned place, const uint8_t *payload, size_t size) {
-    int passes = ws_satisfies(what == WS_ASK_IGNORE ? &r->ignore[place] : &r->expect[place], payload, size);
+    const ws_check *checks = what == WS_ASK_IGNORE  ? r->ignore
+                             : what == WS_ASK_EXPECT ? r->expect
+                             : what == WS_ASK_UNTIL  ? r->until
+                                                     : r->first;
+    int passes = ws_satisfies(&checks[place], payload, size);
     return passes == WS_ASK ? r->ask(r->loop, what, place, payload, size, NULL) == WS_FOUND : passes;
 }
 
@@ -79,24 +85,29 @@ static inline void ws_check_reply(const ws_rules *r, const uint8_t *payload, siz
 static inline int ws_is_awaited(
     const ws_rules *r, uint32_t session, uint64_t connection, const uint8_t *payload, size_t size) {
     ws_value id;
-    if (r->by == WS_BY_ORDER || ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return 0;
+    if (r->by <= WS_BY_ORDER || ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return 0;
     uint64_t hash = ws_id_hash(id.text, id.size, connection);
     return ws_awaiting_find(&r->awaiting, session, id.text, (uint32_t)id.size, hash) != NULL;
 }
 
-/* Judges a whole message, or a pong where pongs are replies. With replies in order it is WS_REPLY or WS_PUSH; by id, the
- * message that it answers is taken out, and is in `match`. WS_STRAY: an id that no message had. `*greetings` is how many
- * messages at the beginning of the session are still to come that answer nothing. */
-static inline int ws_judge(
-    ws_rules *r, ws_session_ids *s, uint32_t session, uint64_t connection, int is_pong, const uint8_t *payload, size_t size,
-    uint32_t *greetings, ws_match *match) {
-    ws_value id;
+/* Judges a message by the rules that come before all others: WS_PUSH, WS_GREETING, or WS_REPLY where it may be one.
+ * `*greetings` is how many messages at the beginning of the session are still to come that answer nothing. */
+static inline int ws_judge_place(
+    const ws_rules *r, uint32_t session, uint64_t connection, const uint8_t *payload, size_t size, uint32_t *greetings) {
     if (ws_is_ignored(r, payload, size)) return WS_PUSH;
     if (*greetings && !ws_is_awaited(r, session, connection, payload, size)) {
         --*greetings;
         return WS_GREETING;
     }
-    if (r->pongs != is_pong) return WS_PUSH;
+    return WS_REPLY;
+}
+
+/* Judges a message that may be a reply, as `ws_judge`. */
+static inline int ws_judge_reply(
+    ws_rules *r, ws_session_ids *s, uint32_t session, uint64_t connection, int is_pong, const uint8_t *payload, size_t size,
+    ws_match *match) {
+    ws_value id;
+    if (r->pongs != is_pong || r->by == WS_UNAWAITED) return WS_PUSH;
     if (r->by == WS_BY_ORDER) return WS_REPLY;
     if (ws_id_of(r, 1, payload, size, &id) != WS_FOUND) return WS_PUSH;
     uint64_t hash = ws_id_hash(id.text, id.size, connection);
@@ -113,6 +124,15 @@ static inline int ws_judge(
     ws_awaiting_remove(&r->awaiting, s, f);
     ws_fates_note(&r->fates, hash, WS_DUPLICATE);
     return WS_REPLY;
+}
+
+/* Judges a whole message, or a pong where pongs are replies. With replies in order it is WS_REPLY or WS_PUSH; by id, the
+ * message that it answers is taken out, and is in `match`. WS_STRAY: an id that no message had. */
+static inline int ws_judge(
+    ws_rules *r, ws_session_ids *s, uint32_t session, uint64_t connection, int is_pong, const uint8_t *payload, size_t size,
+    uint32_t *greetings, ws_match *match) {
+    int found = ws_judge_place(r, session, connection, payload, size, greetings);
+    return found == WS_REPLY ? ws_judge_reply(r, s, session, connection, is_pong, payload, size, match) : found;
 }
 
 /* Notes a message as in flight. Returns 0 if there is no memory. */
@@ -155,6 +175,8 @@ static inline void ws_rules_free(ws_rules *r) {
     ws_path_free(&r->in_reply);
     ws_checks_free(r->ignore, r->ignored);
     ws_checks_free(r->expect, r->expected);
+    ws_checks_free(r->until, r->untils);
+    ws_checks_free(r->first, r->firsts);
     free(r->failed);
     free(r->pong);
     ws_awaiting_free(&r->awaiting);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.player import Player
 
 if TYPE_CHECKING:
@@ -50,6 +51,24 @@ class AudiencePlayer(ReceivesDeliveries):
         if not role.only_receives:
             # Reads that are known as deliveries would never be offered to steps and reactions.
             recipient.reads = {}
+
+
+class AudienceCoroutinePlayer(ReceivesDeliveries, CoroutinePlayer):
+    """One session of a role that is a coroutine, and may receive what others publish."""
+
+    __slots__ = ("recipient",)
+
+    def __init__(
+        self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row, recipient: Recipient
+    ) -> None:
+        """Takes what `CoroutinePlayer` takes, and the session as deliveries reach it."""
+        super().__init__(load, role, connection, row)
+        self.recipient = recipient
+        recipient.reads = {}
+
+    def _count_push(self, payload: bytes) -> None:
+        if not self.recipient.is_delivery(payload):
+            super()._count_push(payload)
 
 
 class RolePublishers:

@@ -3,159 +3,25 @@
 from __future__ import annotations
 
 from bisect import bisect
-from functools import lru_cache
 from itertools import accumulate
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
+from ws_load_test.engine.scenario.compiled_step import CompiledStep, compile_captures, longest_ns
+from ws_load_test.engine.scenario.role_code import RoleCode
 from ws_load_test.engine.scenario.texts import place_reader
 from ws_load_test.metrics.scenario_metrics import part_key
 from ws_load_test.plan.correlation import number_reader
-from ws_load_test.plan.scenario.model import Step
-from ws_load_test.plan.scenario.python_role import PythonRole, checks_of, load_role, split_place
+from ws_load_test.plan.scenario.python_role import load_role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from random import Random
 
-    from ws_load_test.engine.scenario.rows import ScenarioRows, StepRow
-    from ws_load_test.engine.scenario.texts import Speaker, Test, Texts
+    from ws_load_test.engine.scenario.compiled_step import Frames, Publishing, StepTimes
+    from ws_load_test.engine.scenario.rows import ScenarioRows
+    from ws_load_test.engine.scenario.texts import Texts
     from ws_load_test.plan.correlation import NumberReader
-    from ws_load_test.plan.scenario.model import Capture, Reaction, Role
-    from ws_load_test.plan.scenario.wait_time import WaitTime
-
-    Captures = tuple[tuple[str, str, Callable[[bytes], str | None]], ...]
-    """Name, place and reader of each value that is taken out of a message."""
-    Expectations = tuple[tuple[str, Test], ...]
-    """Name and test of each check."""
-
-
-MAX_KNOWN_CONTENTS = 1024
-"""Contents given by coroutines that are kept as frames or templates."""
-
-
-class Publishing(Protocol):
-    """Publishers of the messages that other sessions receive."""
-
-    def prepare(self, speaker: Speaker, due_ns: int) -> None:
-        """Sets the fields of the message that is due at an instant, which leaves next."""
-        ...
-
-    def confirm(self, speaker: Speaker) -> None:
-        """Takes note that the message has left."""
-        ...
-
-
-class StepTimes(NamedTuple):
-    """Bounds of the times of all steps, as far as a step has none of its own."""
-
-    timeout_ns: int
-    """Longest time until a step is complete."""
-    stall_ns: int
-    """Longest gap between two messages of an answer that is no stall."""
-
-
-class CompiledStep:
-    """A step of one role."""
-
-    __slots__ = (
-        "captures",
-        "close",
-        "completes",
-        "expect",
-        "is_delivered",
-        "name",
-        "outgoing",
-        "publishing",
-        "role",
-        "row",
-        "stream",
-        "timeout_ns",
-        "to_totals",
-        "wait",
-        "weight",
-    )
-
-    def __init__(self, role: str, step: Step, texts: Texts, row: StepRow, times: StepTimes, *, to_totals: bool) -> None:
-        """Compiles a step.
-
-        Args:
-            role: Name of its role.
-            step: The step of the plan.
-            texts: Compiler of its texts.
-            row: Its counts.
-            times: Bounds of the plan, where the step has none of its own.
-            to_totals: Its messages are part of the load, and counted in the run's totals as well.
-        """
-        self.role = role
-        self.name = step.name
-        self.row = row
-        self.wait = step.wait
-        self.outgoing: Frames | None = (
-            None if step.send is None else texts.outgoing(step.send, to_audience=bool(step.deliver_to))
-        )
-        self.timeout_ns = step.timeout_ns or times.timeout_ns
-        self.weight = step.weight
-        self.close = step.close
-        self.completes: Test | None = None
-        """Test of the message that completes it; None: it awaits none."""
-        self.stream: StepStream | None = None
-        """Rules of its answer, where it is many messages."""
-        if step.until:
-            self.stream = StepStream(step, texts, times.stall_ns)
-            self.completes = self.stream.is_last
-        elif step.awaits:
-            self.completes = texts.all_of(step.awaits)
-        self.captures = compile_captures(step.captures)
-        self.expect: Expectations = tuple((str(check), texts.test(check)) for check in step.expect)
-        self.to_totals = to_totals and step.send is not None
-        self.is_delivered = bool(step.deliver_to)
-        """Other sessions receive its message."""
-        self.publishing: Publishing | None = None
-        """Publishers of its message; None: no session receives it."""
-
-    def draw_wait_ns(self, random: Random) -> int:
-        """Returns the time before it, in ns."""
-        return 0 if self.wait is None else self.wait.draw_ns(random)
-
-    def pick(self, random: Random) -> CompiledStep:  # noqa: ARG002 - a Choice draws
-        """Returns the step itself."""
-        return self
-
-    @property
-    def pauses(self) -> bool:
-        """True if it takes time, so that a session that goes through it again and again lets others have theirs."""
-        return self.completes is not None or (self.wait is not None and longest_ns(self.wait) > 0)
-
-    def __str__(self) -> str:
-        return f'step "{self.name}" of role "{self.role}"'
-
-
-class Frames(Protocol):
-    """A message that sessions send, as frames."""
-
-    def frame(self, number: int, speaker: Speaker) -> bytes:
-        """Returns the message of this number as a frame."""
-        ...
-
-
-class StepStream:
-    """Rules of an answer that is many messages."""
-
-    __slots__ = ("belongs", "is_first", "is_last", "read_count", "stall_ns")
-
-    def __init__(self, step: Step, texts: Texts, stall_ns: int) -> None:
-        last = texts.any_of(step.until)
-        self.belongs: Test | None = texts.all_of(step.awaits) if step.awaits else None
-        """Test of all messages of the answer; None: they need not have anything in common."""
-        self.is_last: Test = last if self.belongs is None else _both(self.belongs, last)
-        """Test of the message that completes the step."""
-        self.is_first: Test | None = texts.any_of(step.first) if step.first else None
-        """Test of the message that counts as the first; None: the first that comes."""
-        self.stall_ns = stall_ns
-        """Longest gap that is no stall."""
-        self.read_count: NumberReader | None = number_reader(step.count) if step.count else None
-        """Reads a number in the last message; None: there is none to read."""
+    from ws_load_test.plan.scenario.model import Reaction, Role, Step
 
 
 class Choice:
@@ -215,73 +81,6 @@ class CompiledTimer:
         self.step = step
 
 
-class RoleCode:
-    """Coroutine of a role, and the steps that it asks for."""
-
-    def __init__(self, role: Role, found: PythonRole, texts: Texts, rows: ScenarioRows, times: StepTimes) -> None:
-        """Takes the role as its file has it, and what `CompiledRole` takes."""
-        self.coroutine = found.coroutine
-        self.functions = found.functions
-        """Functions that take messages, by the name of the reaction."""
-        self.file = split_place(role.python)[0]
-        """Path of its file, as it is written."""
-        self.path = str(Path(self.file).absolute())
-        self.timeout_ns = times.timeout_ns
-        """Time-out of steps that have none of their own."""
-        self._role = role.name
-        self._texts = texts
-        self._rows = rows
-        self._times = times
-        self._spoken = SpokenText(texts)
-        self._steps: dict[AskedStep, CompiledStep] = {}
-
-    def step(self, asked: AskedStep) -> CompiledStep:
-        """Returns a step, compiled when it is asked for first.
-
-        Raises:
-            ValueError: A check is none.
-        """
-        step = self._steps.get(asked)
-        if step is None:
-            model = Step(
-                name=asked.name,
-                awaits=checks_of(asked.awaits),
-                timeout_ns=asked.timeout_ns,
-                expect=checks_of(asked.expect),
-            )
-            row = self._rows.step(self._role, asked.name, always=asked.opens)
-            step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=False)
-            if asked.sends:
-                step.outgoing, step.to_totals = self._spoken, asked.is_load
-            self._steps[asked] = step
-        return step
-
-
-class AskedStep(NamedTuple):
-    """A step as a coroutine asks for it."""
-
-    name: str
-    sends: bool
-    awaits: str | tuple[str, ...]
-    expect: str | tuple[str, ...]
-    timeout_ns: int | None
-    opens: bool
-    """It is taken before the load begins on the session."""
-    is_load: bool
-    """Its messages are part of the load."""
-
-
-class SpokenText:
-    """Message whose content the code of a session has given."""
-
-    def __init__(self, texts: Texts) -> None:
-        self._outgoing = lru_cache(MAX_KNOWN_CONTENTS)(texts.spoken)
-
-    def frame(self, number: int, speaker: Speaker) -> bytes:
-        """Returns the content as a frame; fields in it are filled in."""
-        return self._outgoing(speaker.content).frame(number, speaker)
-
-
 class CompiledRole:
     """A role, as all of its sessions on a worker share it."""
 
@@ -334,6 +133,8 @@ class CompiledRole:
         for step in self.all_steps():
             if step.is_delivered:
                 step.publishing = publishing
+        if self.code is not None:
+            self.code.publishing = publishing
 
     def all_steps(self) -> list[CompiledStep]:
         """Returns every step, those of timers included."""
@@ -373,18 +174,3 @@ def in_choices(steps: Sequence[CompiledStep]) -> Section:
         if step is not None:
             section.append(step)
     return tuple(section)
-
-
-def compile_captures(captures: Sequence[Capture]) -> Captures:
-    """Returns the name, the place and the reader of each value."""
-    return tuple((one.name, one.place, place_reader(one.place)) for one in captures)
-
-
-def longest_ns(wait: WaitTime) -> int:
-    """Returns a time in ns that few waits exceed."""
-    # Beyond 4 times the mean is one in fifty of an exponential distribution, and none of a usual normal one.
-    return {"fixed": wait.ns, "uniform": wait.longest_ns}.get(wait.kind, 4 * wait.ns + 4 * wait.deviation_ns)
-
-
-def _both(one: Test, other: Test) -> Test:
-    return lambda payload, seq, speaker: one(payload, seq, speaker) and other(payload, seq, speaker)

@@ -1,219 +1,33 @@
-"""Player of a role that is a coroutine: the steps of a session as its code asks for them, one after the other.
+"""Player of a role that is a coroutine: its code begins, goes on with what has come, and ends with its session.
 
-The session's frames, steps and counts are those of any player. Its code runs in a task of its own, which rests in a
-future while a step is awaited: that costs some 5 µs a step more than a step of a plan file (benchmarks/scenario.py).
+The session's frames, steps and counts are those of any player.
 """
 
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
-from ws_load_test.engine.scenario.audience_player import ReceivesDeliveries
-from ws_load_test.engine.scenario.compiled import AskedStep
+from ws_load_test.engine.scenario.code_session import CodeSession
 from ws_load_test.engine.scenario.hold_ups import watch
-from ws_load_test.engine.scenario.player import GONE, LEAVING, OPENING, OVER, PLAYING, WAIT, Player
-from ws_load_test.plan import values as option_values
-from ws_load_test.plan.options.scenario.values import wait_time
+from ws_load_test.engine.scenario.player import GONE, OPENING, OVER, PLAYING
 from ws_load_test.plan.scenario.python_role import Message, SessionOver, describe_failure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from ws_load_test.engine.fan_out.deliveries import Recipient
-    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, CompiledStep
-    from ws_load_test.engine.scenario.player import PlayerLoad
+    from ws_load_test.engine.scenario.compiled import CompiledReaction
+    from ws_load_test.engine.scenario.compiled_step import CompiledStep
     from ws_load_test.engine.scenario.shared import SteppingSession
-    from ws_load_test.engine.sessions.connection import Connection
-    from ws_load_test.messages.template_field import Row
 
 MAX_CAME = 4096
 """Messages that wait for a session's code to go on: beyond, they are taken as if it had gone on without them."""
-_parse_wait = lru_cache(256)(wait_time)
-_parse_duration = lru_cache(256)(option_values.duration)
 
 
-class CoroutinePlayer(Player):
-    """One session of a role that is a coroutine; it is the `Session` of its code."""
+class CoroutinePlayer(CodeSession):
+    """One session of a role that is a coroutine, as the worker plays it."""
 
-    __slots__ = (
-        "_begun",
-        "_came",
-        "_done_ns",
-        "_due_ns",
-        "_latest",
-        "_resumes",
-        "_returned",
-        "_task",
-        "_waiter",
-        "content",
-    )
-
-    def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:
-        """Takes what `Player` takes."""
-        super().__init__(load, role, connection, row)
-        self.values = {}
-        self.content: str | bytes = ""
-        """Content of the message that is sent next."""
-        self._begun = 0
-        """Iterations that the code has begun."""
-        self._due_ns = 0
-        """Instant at which the next step is due, where a wait or a schedule sets it; 0: when the code asks for it."""
-        self._done_ns = 0
-        """Instant at which the latest step was complete."""
-        self._latest = b""
-        self._resumes = False
-        """A step is complete, and the code has not gone on yet."""
-        self._came: list[tuple[bytes, int]] = []
-        """Messages, and when they were read, that came before it goes on."""
-        self._returned = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    # --- What the code asks for (`plan.scenario.python_role.Session`) -------------------------------------------------
-
-    @property
-    def number(self) -> int:
-        """Number of the session in the run."""
-        return self.connection.number
-
-    async def exchange(
-        self,
-        text: str | bytes,
-        *,
-        until: str | Sequence[str],
-        name: str = "exchange",
-        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
-        expect: str | Sequence[str] = (),
-    ) -> Message:
-        """Sends a message, and returns the one that completes the step."""
-        return await self._step(name, text, until, timeout, expect, due_ns=monotonic_ns())
-
-    async def send(self, text: str | bytes, *, name: str = "send") -> None:
-        """Sends a message that nothing answers."""
-        await self._step(name, text, (), None, (), due_ns=monotonic_ns())
-
-    async def receive(
-        self,
-        check: str | Sequence[str],
-        *,
-        name: str = "receive",
-        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
-    ) -> Message:
-        """Waits for a message, which may have come together with the one that completed the step before."""
-        return await self._step(name, None, check, timeout, (), due_ns=self._done_ns or monotonic_ns())
-
-    async def wait(self, time: float | str) -> None:
-        """Waits; the next step is due when the time is over."""
-        await self._go_on()
-        self._catch_up()
-        self.step = None
-        now_ns = self._due_ns or monotonic_ns()
-        self._due_ns = 0
-        self.wake_ns = now_ns + _parse_wait(time).draw_ns(self.load.random)
-        self.load.alarms.set(self.wake_ns, self, WAIT)
-        await self._rest()
-        await self._go_on()
-
-    async def iterations(self) -> AsyncIterator[int]:
-        """Yields the number of each iteration, as they are due."""
-        if self.phase != OPENING:
-            raise RuntimeError("a session has one loop of iterations; call session.iterations() once")
-        self.step = None
-        self._be_ready(monotonic_ns())
-        while True:
-            await self._rest()
-            if self.phase == GONE:
-                raise SessionOver
-            if self.phase != PLAYING:
-                break
-            self._begun += 1
-            yield self._begun - 1
-            await self._go_on(at_end=True)
-            self._catch_up()
-            if self.leaves or not self._goes_on():
-                break
-        self._begin_to_leave()
-
-    def _goes_on(self) -> bool:
-        """Ends an iteration. Returns True if another follows."""
-        self.step = None
-        self._end_iteration(monotonic_ns())
-        return not self.leaves
-
-    async def _step(
-        self,
-        name: str,
-        text: str | bytes | None,
-        awaits: str | Sequence[str],
-        timeout: float | str | None,  # noqa: ASYNC109 - of the step
-        expect: str | Sequence[str],
-        *,
-        due_ns: int,
-    ) -> Message:
-        await self._go_on()
-        code = self.role.code
-        assert code is not None
-        step = code.step(
-            AskedStep(
-                name,
-                text is not None,
-                awaits if isinstance(awaits, str) else tuple(awaits),
-                expect if isinstance(expect, str) else tuple(expect),
-                None if timeout is None else _parse_duration(timeout),
-                opens=self.phase == OPENING,
-                is_load=self.phase == PLAYING,
-            )
-        )
-        if text is not None:
-            self.content = text
-        due_ns, self._due_ns = self._due_ns or due_ns, 0
-        if text is not None:
-            self._catch_up()
-        awaits_message = self.begin(self, step, due_ns)
-        # What came together with the completion of the step before may be what is waited for.
-        self._catch_up()
-        if awaits_message and self.deadline_ns:
-            await self._rest()
-        self._resumes = False
-        if self.phase >= OVER or self.connection.closing:
-            raise SessionOver
-        return Message(self._latest)
-
-    async def _go_on(self, *, at_end: bool = False) -> None:
-        """Returns if the session may go on; raises SessionOver if not. Rests where it stays for what may still come."""
-        if self.phase >= OVER or self.connection.closing:
-            raise SessionOver
-        if not self.finishing or self.phase == LEAVING:
-            return
-        if not self.leaves:
-            self.step = None
-            self.check_idle()
-            await self._rest()
-        if at_end and self.phase < OVER:
-            return
-        if self.phase < OVER:
-            self._begin_to_leave()
-        raise SessionOver
-
-    def _begin_to_leave(self) -> None:
-        self.phase = LEAVING
-        self.load.leaving(self)
-
-    async def _rest(self) -> None:
-        """Rests until something has happened."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _resume(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    __slots__ = ()
 
     # --- Playing ------------------------------------------------------------------------------------------------------
 
@@ -239,7 +53,7 @@ class CoroutinePlayer(Player):
     def _end(self) -> None:
         """Goes on behind the end of the code."""
         self._catch_up()
-        if self.phase >= OVER:
+        if self.phase >= OVER or self.connection.closing:
             return
         if self.phase == OPENING:
             # Without iterations it is there to listen, until the end.
@@ -288,20 +102,24 @@ class CoroutinePlayer(Player):
             return True
         return super().take(payload, at_ns)
 
-    def _catch_up(self) -> None:
-        """Takes the messages that came before the code went on."""
-        self._resumes = False
-        came, self._came = self._came, []
-        for payload, at_ns in came:
-            if not self.take(payload, at_ns):
-                self._count_push(payload)
-
-    def _count_push(self, payload: bytes) -> None:
-        self.connection.count_unsolicited(payload)
-
     def _complete(self, player: SteppingSession, step: CompiledStep, payload: bytes, at_ns: int) -> None:
         self._latest = payload
         super()._complete(player, step, payload, at_ns)
+        if self._on_part is not None:
+            self._hand_part(payload)
+
+    def _add_part(self, player: SteppingSession, payload: bytes, at_ns: int, *, is_first: bool, is_last: bool) -> None:
+        super()._add_part(player, payload, at_ns, is_first=is_first, is_last=is_last)
+        if self._on_part is not None and not is_last:
+            self._hand_part(payload)
+
+    def _hand_part(self, payload: bytes) -> None:
+        """Hands a message of an answer to the function that takes them."""
+        assert self._on_part is not None
+        try:
+            self._on_part(Message(payload))
+        except Exception as error:  # noqa: BLE001 - the code is the user's, and may raise anything
+            self._crash(error)
 
     def react(self, place: int, reaction: CompiledReaction, payload: bytes, at_ns: int) -> None:
         """Takes a message that a reaction is for, and hands it to its function."""
@@ -364,21 +182,3 @@ class CoroutinePlayer(Player):
         elif task is not asyncio.current_task():
             # It waits for something that is none of the session's.
             task.cancel()
-
-
-class AudienceCoroutinePlayer(ReceivesDeliveries, CoroutinePlayer):
-    """One session of a role that is a coroutine, and may receive what others publish."""
-
-    __slots__ = ("recipient",)
-
-    def __init__(
-        self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row, recipient: Recipient
-    ) -> None:
-        """Takes what `CoroutinePlayer` takes, and the session as deliveries reach it."""
-        super().__init__(load, role, connection, row)
-        self.recipient = recipient
-        recipient.reads = {}
-
-    def _count_push(self, payload: bytes) -> None:
-        if not self.recipient.is_delivery(payload):
-            super()._count_push(payload)

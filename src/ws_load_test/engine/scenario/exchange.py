@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ws_load_test.engine.conversations.streamed import Recorder
-    from ws_load_test.engine.scenario.compiled import CompiledStep
+    from ws_load_test.engine.scenario.compiled_step import CompiledStep
     from ws_load_test.engine.scenario.shared import SteppingSession
 
 NOT_MEASURED_NS = 0

@@ -21,7 +21,8 @@ from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
     from ws_load_test.engine.exchange_traces import TraceLog
-    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, CompiledStep, Section
+    from ws_load_test.engine.scenario.compiled import CompiledReaction, CompiledRole, Section
+    from ws_load_test.engine.scenario.compiled_step import CompiledStep
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.messages.template_field import Row
 

@@ -14,9 +14,10 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.fan_out.deliveries import SubscriberConnection
 from ws_load_test.engine.scenario.alarms import Alarms
 from ws_load_test.engine.scenario.arrivals import RoleArrivals
-from ws_load_test.engine.scenario.audience_player import AudiencePlayer, RolePublishers
-from ws_load_test.engine.scenario.compiled import CompiledRole, StepTimes
-from ws_load_test.engine.scenario.coroutine_player import AudienceCoroutinePlayer, CoroutinePlayer
+from ws_load_test.engine.scenario.audience_player import AudienceCoroutinePlayer, AudiencePlayer, RolePublishers
+from ws_load_test.engine.scenario.compiled import CompiledRole
+from ws_load_test.engine.scenario.compiled_step import StepTimes
+from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker

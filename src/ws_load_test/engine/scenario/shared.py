@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.engine.scenario.alarms import Alarms
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledRole, CompiledStep
+    from ws_load_test.engine.scenario.compiled import CompiledRole
+    from ws_load_test.engine.scenario.compiled_step import Captures, CompiledStep
     from ws_load_test.engine.scenario.rows import ScenarioRows
 
 

@@ -9,7 +9,8 @@ from ws_load_test.engine.conversations.send_only import SendOnlyConversation
 from ws_load_test.engine.scenario.exchange import Exchange
 
 if TYPE_CHECKING:
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledRole
+    from ws_load_test.engine.scenario.compiled import CompiledRole
+    from ws_load_test.engine.scenario.compiled_step import Captures
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation, FrameSource
     from ws_load_test.messages.template_field import Row

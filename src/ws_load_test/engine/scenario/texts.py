@@ -75,12 +75,13 @@ class Texts:
             prepare = self._preparation(template, in_room=not to_audience)
         return Outgoing(render, text.payload, opcode, self._encoders[opcode], prepare)
 
-    def spoken(self, content: str | bytes) -> Outgoing:
+    def spoken(self, content: str | bytes, *, to_audience: bool = False) -> Outgoing:
         """Compiles a message that the code of a session has given: text with fields, or binary as it is."""
         if isinstance(content, bytes):
             return self.outgoing(Text(content, binary=True))
         payload = content.encode(errors=BYTES_IN_TEXT)
-        return self.outgoing(Text(payload, is_template="{" in content and Template(content, self._columns).varies))
+        is_template = "{" in content and Template(content, self._columns).varies
+        return self.outgoing(Text(payload, is_template=is_template), to_audience=to_audience)
 
     def all_of(self, checks: Sequence[Check]) -> Test:
         """Returns a test that a message passes if it satisfies all checks."""

@@ -13,7 +13,7 @@ from ws_load_test.engine.scenario.player import Player
 if TYPE_CHECKING:
     from ws_load_test.common.faults import Fault
     from ws_load_test.engine.exchange_traces import TraceLog
-    from ws_load_test.engine.scenario.compiled import Captures, CompiledStep
+    from ws_load_test.engine.scenario.compiled_step import Captures, CompiledStep
     from ws_load_test.engine.scenario.shared import SteppingSession
 
 

@@ -52,7 +52,8 @@ def publishes_per_s(scenario: Scenario) -> float | None:
     for role in scenario.roles:
         if role.publishes_to:
             per_s, _ = _iterations_per_s(role)
-            if per_s is None:
+            if per_s is None or role.deliver_to:
+                # How often a coroutine publishes is up to its code.
                 return None
             total += per_s * mean_of(role.steps, lambda step: bool(step.deliver_to))
     return total
@@ -83,8 +84,8 @@ def mean_of(steps: Sequence[Step], amount: Callable[[Step], float]) -> float:
     return total
 
 
-def receivers_of(scenario: Scenario, role: Role, step: Step) -> float:
-    """Returns how many sessions must receive a message of a step, on average over the rooms."""
-    audience = next(one for one in scenario.roles if one.name == step.deliver_to)
-    itself = audience.name == role.name and step.self_delivery != "expected"
+def receivers_of(scenario: Scenario, role: Role, source: Step | Role) -> float:
+    """Returns how many sessions must receive a message of a step or a coroutine, on average over the rooms."""
+    audience = next(one for one in scenario.roles if one.name == source.deliver_to)
+    itself = audience.name == role.name and source.self_delivery != "expected"
     return max(0.0, audience.sessions / max(1, len(scenario.rooms)) - itself)

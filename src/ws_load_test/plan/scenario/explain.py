@@ -88,7 +88,9 @@ def _sessions(scenario: Scenario, role: Role) -> str:
 
 def _rows(plan: Plan, role: Role) -> Iterator[Row]:
     if role.python:
-        yield "runs", "", [f"the coroutine {role.python}", *filter(None, [_pace(role)])]
+        assert plan.scenario is not None
+        published = f"a message with {{marker}} {_deliveries(plan.scenario, role, role)}" if role.deliver_to else ""
+        yield "runs", "", [f"the coroutine {role.python}", *filter(None, [_pace(role), published])]
     yield from _section("opens", role.open, plan, role)
     yield from _section("repeats", role.steps, plan, role, _pace(role))
     if not role.steps and not role.python and not role.timers:
@@ -155,12 +157,12 @@ def _step(step: Step, plan: Plan, role: Role) -> Iterator[str]:
         yield f"closes the session with {step.close}"
 
 
-def _deliveries(scenario: Scenario, role: Role, step: Step) -> str:
-    receivers = receivers_of(scenario, role, step)
+def _deliveries(scenario: Scenario, role: Role, source: Step | Role) -> str:
+    receivers = receivers_of(scenario, role, source)
     amount = f"{receivers:.3g}" if receivers % 1 else format_count(receivers)
     where = " of its room" if len(scenario.rooms) > 1 else ""
-    itself = {"expected": ", itself included", "excluded": ", and never itself"}.get(step.self_delivery, "")
-    return f"must reach the {step.deliver_to} sessions{where}: {amount}{itself}"
+    itself = {"expected": ", itself included", "excluded": ", and never itself"}.get(source.self_delivery, "")
+    return f"must reach the {source.deliver_to} sessions{where}: {amount}{itself}"
 
 
 def _reaction(reaction: Reaction) -> Iterator[str]:

@@ -149,6 +149,10 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Steps that each session takes every so often."""
     python: str = ""
     """Coroutine that the sessions run instead of steps: ``game.py:player``; empty: none."""
+    deliver_to: str = ""
+    """Role whose sessions in the same room receive what this coroutine sends with ``{marker}``; empty: none."""
+    self_delivery: SelfDelivery = "either"
+    """Delivery to the sender itself, where it is of that role: may come, must, or must not."""
 
     @property
     def replaces_sessions(self) -> bool:
@@ -159,7 +163,7 @@ class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def publishes_to(self) -> frozenset[str]:
         """Names of the roles to whose sessions its messages are delivered."""
         every = (*self.open, *self.steps, *self.leave, *(timer.step for timer in self.timers))
-        return frozenset(step.deliver_to for step in every if step.deliver_to)
+        return frozenset(name for name in (self.deliver_to, *(step.deliver_to for step in every)) if name)
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,9 +218,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def self_delivery(self) -> SelfDelivery:
         """Delivery to a sender itself; the same for all steps."""
         for role in self.roles:
-            for step in role.steps:
-                if step.deliver_to:
-                    return step.self_delivery
+            publishing: tuple[Role | Step, ...] = (role, *role.steps)
+            for one in publishing:
+                if one.deliver_to:
+                    return one.self_delivery
         return "either"
 
     @property

@@ -19,11 +19,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args, overload
 
 from ws_load_test.common.units import quoted_path
 from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.correlation import Check, parse_check
+from ws_load_test.plan.fan_out import SelfDelivery
 from ws_load_test.plan.scenario.model import Reaction
 
 _CACHED_READERS = 256
@@ -77,7 +78,8 @@ class Session(Protocol):
     """One session, as its coroutine sees it.
 
     Code before `iterations` opens the session; each turn of its loop is an iteration; code behind it leaves. Texts may
-    have fields: ``{seq}`` is the number of the message, and in checks that of the latest one.
+    have fields: ``{seq}`` is the number of the message, and in checks that of the latest one. An iteration publishes
+    with ``{marker}`` in a text, where its role has ``deliver_to``.
     """
 
     @property
@@ -103,17 +105,30 @@ class Session(Protocol):
         name: str = "exchange",
         timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
         expect: str | Sequence[str] = (),
+        first: str | Sequence[str] | None = None,
+        each: str | Sequence[str] = (),
+        count: str = "",
+        on_part: Callable[[Message], object] | None = None,
     ) -> Message:
         """Sends a message, and returns the one that satisfies all checks of `until`.
 
+        With `first`, the answer is many messages: all that come up to that one, but for those that reactions take.
+
         Args:
             text: Content; bytes are sent as a binary message.
-            until: Checks that the reply must satisfy: ``json:id={seq}``.
+            until: Checks that the reply must satisfy, or the last message of an answer: ``json:id={seq}``.
             name: Name under which the step is counted.
             timeout: Longest time until the reply, in seconds or with a unit; None: that of the plan.
             expect: Checks of the reply of which each that fails is a fault.
+            first: Checks of the message that counts as the first of an answer of many: ``json:word``; ``any``: the
+                first that comes.
+            each: Checks that each message of such an answer satisfies: ``json:id={seq}``.
+            count: Place of a number in its last message, such as its tokens: ``json:usage.tokens``.
+            on_part: Called with each of its messages as it comes, from the first to the last.
 
         Raises:
+            ValueError: A check is none.
+            TypeError: `each`, `count` or `on_part` without `first`.
             SessionOver: The session or the run has ended; so it does at a time-out, which fails the session here.
         """
         ...
@@ -160,8 +175,12 @@ ReactionFunction = Callable[[Session, Message], None]
 class PythonRole:
     """A role whose sessions run a coroutine."""
 
-    def __init__(self, coroutine: Coroutine) -> None:
+    def __init__(self, coroutine: Coroutine, *, deliver_to: str = "", self_delivery: SelfDelivery = "either") -> None:
         self.coroutine = coroutine
+        self.deliver_to = deliver_to
+        """Role whose sessions in the same room receive what it sends with ``{marker}``; empty: none."""
+        self.self_delivery: SelfDelivery = self_delivery
+        """Delivery to the sender itself, where it is of that role."""
         self.reactions: list[Reaction] = []
         """Messages that no step awaits, as the coroutine's file wants them counted."""
         self.functions: dict[str, ReactionFunction] = {}
@@ -193,15 +212,39 @@ class PythonRole:
         return self.coroutine(session)
 
 
-def role(coroutine: Coroutine) -> PythonRole:
-    """Makes a coroutine a role of scenarios.
+@overload
+def role(coroutine: Coroutine, /) -> PythonRole: ...
+
+
+@overload
+def role(*, deliver_to: str = "", self_delivery: SelfDelivery = "either") -> Callable[[Coroutine], PythonRole]: ...
+
+
+def role(
+    coroutine: Coroutine | None = None, /, *, deliver_to: str = "", self_delivery: SelfDelivery = "either"
+) -> PythonRole | Callable[[Coroutine], PythonRole]:
+    """Makes a coroutine a role of scenarios: ``@role``, or ``@role(deliver_to="reader")``.
+
+    Args:
+        coroutine: Coroutine function of one parameter, the session.
+        deliver_to: Role of the plan whose sessions in the same room must receive what this one sends with ``{marker}``.
+        self_delivery: ``expected`` or ``excluded``: a session of that very role must receive its own, or must not.
 
     Raises:
-        TypeError: It is no coroutine function of one parameter.
+        TypeError: It is no coroutine function.
+        ValueError: `self_delivery` is none of the three.
     """
-    if not inspect.iscoroutinefunction(coroutine):
-        raise TypeError(f"@role takes a coroutine function (async def), not {coroutine!r}")
-    return PythonRole(coroutine)
+    if self_delivery not in get_args(SelfDelivery):
+        raise ValueError(f"self_delivery is one of {', '.join(get_args(SelfDelivery))}, not {self_delivery!r}")
+    if self_delivery != "either" and not deliver_to:
+        raise ValueError("self_delivery is of messages for a role; add deliver_to")
+
+    def made(function: Coroutine) -> PythonRole:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"@role takes a coroutine function (async def), not {function!r}")
+        return PythonRole(function, deliver_to=deliver_to, self_delivery=self_delivery)
+
+    return made if coroutine is None else made(coroutine)
 
 
 def split_place(place: str) -> tuple[str, str]:

@@ -29,7 +29,7 @@ def check_audience(
         text = f"{format_count(len(rooms))} rooms are more than the {format_count(sessions[audience])} sessions of"
         problems.add(("rooms",), f"{text} {audience}, so some would be empty; take fewer rooms")
     for role in roles.values():
-        sends = any(one.part.deliver_to for one in role.steps)
+        sends = bool(role.publishing)
         if not problems.found and sends and sessions[role.name] < len(rooms) and _joins_room(role):
             text = f"{role.name} has fewer sessions than there are rooms ({len(rooms)}), so that each sends to all"
             problems.warn(role.place, f"{text} rooms in turn, though it joins one; take fewer rooms, or more sessions")
@@ -49,12 +49,12 @@ def _joins_room(role: WrittenRole) -> bool:
 def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
     """Returns the name of the role that receives deliveries; adds to `problems` those that cannot."""
     audience = self_delivery = ""
-    steps = [placed for role in roles.values() for placed in role.all_steps if placed.part.deliver_to]
-    for placed in steps:
-        wanted, place = placed.part.deliver_to, (*placed.place, "deliver-to")
+    for part, where in (one for role in roles.values() for one in role.publishing):
+        is_code = where[2] == "python"
+        wanted, place = part.deliver_to, where if is_code else (*where, "deliver-to")
         if problems.has(place):
             continue
-        if placed.place[2] != "steps":
+        if where[2] not in {"steps", "python"}:
             text = "is of steps that belong to the load; move the step to [[role.NAME.steps]]"
             problems.add(place, text)
             continue
@@ -68,10 +68,8 @@ def _audience(roles: Mapping[str, WrittenRole], problems: Problems) -> str:
             problems.add(place, f"{text}; give that role sessions or a share instead of arrive")
         else:
             audience = wanted
-            self_delivery = self_delivery or placed.part.self_delivery
-            if placed.part.self_delivery != self_delivery:
-                text = (
-                    f'"{placed.part.self_delivery}" here, and "{self_delivery}" in another step; write the same in all'
-                )
-                problems.add((*placed.place, "self-delivery"), text)
+            self_delivery = self_delivery or part.self_delivery
+            if part.self_delivery != self_delivery:
+                text = f'"{part.self_delivery}" here, and "{self_delivery}" in another step; write the same in all'
+                problems.add(where if is_code else (*where, "self-delivery"), text)
     return audience

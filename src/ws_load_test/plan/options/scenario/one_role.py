@@ -56,6 +56,14 @@ def only_python_role(plan: Plan) -> Role | None:
         return None
     role = scenario.roles[0]
     # Its reactions are those of its file.
-    plain = Role(role.name, role.sessions, rate_per_s=role.rate_per_s, reactions=role.reactions, python=role.python)
+    plain = Role(
+        role.name,
+        role.sessions,
+        rate_per_s=role.rate_per_s,
+        reactions=role.reactions,
+        python=role.python,
+        deliver_to=role.deliver_to,
+        self_delivery=role.self_delivery,
+    )
     is_plain = scenario == Scenario(roles=(plain,), rooms=scenario.rooms)
     return role if is_plain and split_place(role.python)[1] == role.name else None

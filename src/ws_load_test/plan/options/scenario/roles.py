@@ -65,7 +65,7 @@ def read_roles(
 
 def _check_empty_roles(roles: Mapping[str, WrittenRole], problems: Problems) -> None:
     """Finds roles without contents to which no step delivers: an audience that its URL puts into a room needs none."""
-    audiences = {one.part.deliver_to for role in roles.values() for one in role.all_steps}
+    audiences = {one.deliver_to for role in roles.values() for one, _ in role.publishing}
     for name, role in roles.items():
         empty = not any(role.values.get(key) for key in (*_CONTENTS, "like"))
         if empty and name not in audiences and not problems.has(role.place):
@@ -126,7 +126,13 @@ def _with_code(role: WrittenRole, problems: Problems) -> WrittenRole:
         problems.add(here, str(error))
         return role
     reactions = tuple(Placed(one, here) for one in found.reactions)
-    return replace(role, values={**role.values, "python": found_at}, reactions=reactions)
+    return replace(
+        role,
+        values={**role.values, "python": found_at},
+        reactions=reactions,
+        deliver_to=found.deliver_to,
+        self_delivery=found.self_delivery,
+    )
 
 
 def _check_role(role: WrittenRole, problems: Problems) -> None:

@@ -11,6 +11,7 @@ from ws_load_test.plan.options.scenario.steps import Placed
 from ws_load_test.plan.scenario.model import Reaction, Role, Step, Timer
 
 if TYPE_CHECKING:
+    from ws_load_test.plan.fan_out import SelfDelivery
     from ws_load_test.plan.options.scenario.toml_lines import Path
 
 
@@ -26,6 +27,9 @@ class WrittenRole:
     leave: tuple[Placed[Step], ...] = ()
     reactions: tuple[Placed[Reaction], ...] = ()
     timers: tuple[Placed[Timer], ...] = ()
+    deliver_to: str = ""
+    """Role that receives what its coroutine publishes; empty: none, or it is none of Python."""
+    self_delivery: SelfDelivery = "either"
 
     def model(self, sessions: int) -> Role:
         """Returns the role of the plan."""
@@ -48,7 +52,15 @@ class WrittenRole:
             reactions=tuple(one.part for one in self.reactions),
             timers=tuple(one.part for one in self.timers),
             python=values.get("python", ""),
+            deliver_to=self.deliver_to,
+            self_delivery=self.self_delivery,
         )
+
+    @property
+    def publishing(self) -> tuple[tuple[Step | Role, Path], ...]:
+        """Parts that publish, with their places: the role itself where it is a coroutine, and steps."""
+        steps = tuple((one.part, one.place) for one in self.all_steps if one.part.deliver_to)
+        return ((self.model(1), (*self.place, "python")), *steps) if self.deliver_to else steps
 
     @property
     def all_steps(self) -> tuple[Placed[Step], ...]:

@@ -1,0 +1,269 @@
+"""Session of a role that is a coroutine: the steps that its code asks for, one after the other.
+
+The code runs in a task of its own, which rests in a future while a step is awaited: that costs some 5 µs a step more
+than a step of a plan file (benchmarks/scenario.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.engine.scenario.player import GONE, LEAVING, OPENING, OVER, PLAYING, WAIT, Player
+from ws_load_test.engine.scenario.role_code import MARKER, AskedStep, AskedStream
+from ws_load_test.plan import values as option_values
+from ws_load_test.plan.options.scenario.values import wait_time
+from ws_load_test.plan.scenario.python_role import Message, SessionOver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from ws_load_test.engine.scenario.compiled import CompiledRole
+    from ws_load_test.engine.scenario.player import PlayerLoad
+    from ws_load_test.engine.scenario.role_code import Checks
+    from ws_load_test.engine.sessions.connection import Connection
+    from ws_load_test.messages.template_field import Row
+
+_parse_wait = lru_cache(256)(wait_time)
+_parse_duration = lru_cache(256)(option_values.duration)
+_ONLY_OF_STREAMS = (
+    'each, count and on_part are of an answer of many messages; add first="any", or the check of its first'
+)
+_NOT_SETTLED = (
+    f"{MARKER} is of messages within session.iterations(): before, and behind it, it is not settled which sessions must"
+    " receive them"
+)
+_NO_CHECK = "until has no check of the reply; add one, or call session.send for a message that nothing answers"
+
+
+class CodeSession(Player):
+    """Calls that the code of a session has (`plan.scenario.python_role.Session`)."""
+
+    __slots__ = (
+        "_begun",
+        "_came",
+        "_done_ns",
+        "_due_ns",
+        "_latest",
+        "_on_part",
+        "_resumes",
+        "_returned",
+        "_task",
+        "_waiter",
+        "content",
+    )
+
+    def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:
+        """Takes what `Player` takes."""
+        super().__init__(load, role, connection, row)
+        self.values = {}
+        self.content: str | bytes = ""
+        """Content of the message that is sent next."""
+        self._begun = 0
+        """Iterations that the code has begun."""
+        self._due_ns = 0
+        """Instant at which the next step is due, where a wait or a schedule sets it; 0: when the code asks for it."""
+        self._done_ns = 0
+        """Instant at which the latest step was complete."""
+        self._latest = b""
+        self._on_part: Callable[[Message], object] | None = None
+        """Takes each message of the answer that comes; None where that is one, or nothing takes them."""
+        self._resumes = False
+        """A step is complete, and the code has not gone on yet."""
+        self._came: list[tuple[bytes, int]] = []
+        """Messages, and when they were read, that came before it goes on."""
+        self._returned = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def number(self) -> int:
+        """Number of the session in the run."""
+        return self.connection.number
+
+    async def exchange(
+        self,
+        text: str | bytes,
+        *,
+        until: str | Sequence[str],
+        name: str = "exchange",
+        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
+        expect: str | Sequence[str] = (),
+        first: str | Sequence[str] | None = None,
+        each: str | Sequence[str] = (),
+        count: str = "",
+        on_part: Callable[[Message], object] | None = None,
+    ) -> Message:
+        """Sends a message, and returns the one that completes the step."""
+        now_ns, stream = monotonic_ns(), None
+        if not until:
+            raise ValueError(_NO_CHECK)
+        if first is not None:
+            stream = AskedStream(_checks(first), _checks(each), count)
+        elif each or count or on_part is not None:
+            raise TypeError(_ONLY_OF_STREAMS)
+        return await self._step(name, text, until, timeout, expect, due_ns=now_ns, stream=stream, on_part=on_part)
+
+    async def send(self, text: str | bytes, *, name: str = "send") -> None:
+        """Sends a message that nothing answers."""
+        await self._step(name, text, (), None, (), due_ns=monotonic_ns())
+
+    async def receive(
+        self,
+        check: str | Sequence[str],
+        *,
+        name: str = "receive",
+        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
+    ) -> Message:
+        """Waits for a message, which may have come together with the one that completed the step before."""
+        if not check:
+            raise ValueError("there is no check of the message to wait for; add one")
+        return await self._step(name, None, check, timeout, (), due_ns=self._done_ns or monotonic_ns())
+
+    async def wait(self, time: float | str) -> None:
+        """Waits; the next step is due when the time is over."""
+        await self._go_on()
+        self._catch_up()
+        self.step = None
+        now_ns = self._due_ns or monotonic_ns()
+        self._due_ns = 0
+        self.wake_ns = now_ns + _parse_wait(time).draw_ns(self.load.random)
+        self.load.alarms.set(self.wake_ns, self, WAIT)
+        try:
+            await self._rest()
+        except asyncio.CancelledError:
+            self.wake_ns = 0
+            raise
+        await self._go_on()
+
+    async def iterations(self) -> AsyncIterator[int]:
+        """Yields the number of each iteration, as they are due."""
+        if self.phase != OPENING:
+            raise RuntimeError("a session has one loop of iterations; call session.iterations() once")
+        self.step = None
+        self._be_ready(monotonic_ns())
+        while True:
+            await self._rest()
+            if self.phase == GONE:
+                raise SessionOver
+            if self.phase != PLAYING:
+                break
+            self._begun += 1
+            yield self._begun - 1
+            await self._go_on(at_end=True)
+            self._catch_up()
+            if self.leaves or not self._goes_on():
+                break
+        self._begin_to_leave()
+
+    def _goes_on(self) -> bool:
+        """Ends an iteration. Returns True if another follows."""
+        self.step = None
+        self._end_iteration(monotonic_ns())
+        return not self.leaves
+
+    async def _step(
+        self,
+        name: str,
+        text: str | bytes | None,
+        awaits: str | Sequence[str],
+        timeout: float | str | None,  # noqa: ASYNC109 - of the step
+        expect: str | Sequence[str],
+        *,
+        due_ns: int,
+        stream: AskedStream | None = None,
+        on_part: Callable[[Message], object] | None = None,
+    ) -> Message:
+        await self._go_on()
+        code = self.role.code
+        assert code is not None
+        publishes = code.publishes and isinstance(text, str) and MARKER in text
+        if publishes and self.phase != PLAYING:
+            raise RuntimeError(_NOT_SETTLED)
+        step = code.step(
+            AskedStep(
+                name,
+                text is not None,
+                _checks(awaits),
+                _checks(expect),
+                None if timeout is None else _parse_duration(timeout),
+                opens=self.phase == OPENING,
+                is_load=self.phase == PLAYING,
+                stream=stream,
+                publishes=publishes,
+            )
+        )
+        if text is not None:
+            self.content = text
+        due_ns, self._due_ns = self._due_ns or due_ns, 0
+        if text is not None:
+            self._catch_up()
+        self._on_part = on_part
+        awaits_message = self.begin(self, step, due_ns)
+        # What came together with the completion of the step before may be what is waited for.
+        self._catch_up()
+        if awaits_message and self.deadline_ns:
+            await self._rest_at_step()
+        self._resumes = False
+        if self.phase >= OVER or self.connection.closing:
+            raise SessionOver
+        return Message(self._latest)
+
+    async def _rest_at_step(self) -> None:
+        """Rests until the present step is complete, or the session is over; a step that is called off is unanswered."""
+        try:
+            await self._rest()
+        except asyncio.CancelledError:
+            self.give_up(self)
+            raise
+
+    async def _go_on(self, *, at_end: bool = False) -> None:
+        """Returns if the session may go on; raises SessionOver if not. Rests where it stays for what may still come."""
+        if self._waiter is not None:
+            raise RuntimeError("the session is at another call; it takes one step after the other, so await that first")
+        if self.phase >= OVER or self.connection.closing:
+            raise SessionOver
+        if not self.finishing or self.phase == LEAVING:
+            return
+        if not self.leaves:
+            self.step = None
+            self.check_idle()
+            await self._rest()
+        if at_end and self.phase < OVER:
+            return
+        if self.phase < OVER:
+            self._begin_to_leave()
+        raise SessionOver
+
+    def _begin_to_leave(self) -> None:
+        self.phase = LEAVING
+        self.load.leaving(self)
+
+    async def _rest(self) -> None:
+        """Rests until something has happened."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _resume(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _catch_up(self) -> None:
+        """Takes the messages that came before the code went on."""
+        self._resumes = False
+        came, self._came = self._came, []
+        for payload, at_ns in came:
+            if not self.take(payload, at_ns):
+                self._count_push(payload)
+
+    def _count_push(self, payload: bytes) -> None:
+        self.connection.count_unsolicited(payload)
+
+
+def _checks(written: str | Sequence[str]) -> Checks:
+    return written if isinstance(written, str) else tuple(written)
