@@ -62,7 +62,8 @@ def run(server: Server, load: str, options: argparse.Namespace, *, engine: str, 
             generator.process.wait(LOOK_EVERY_S)
         generator.find_processes()
     if options.realtime:
-        for pid in generator.pids:
+        # Not the process that adds up, whose milliseconds each second no worker should wait for.
+        for pid in generator.pids[1:]:
             os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
     printed, _ = generator.process.communicate()
     if not printed:

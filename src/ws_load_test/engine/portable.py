@@ -300,20 +300,22 @@ class PortableEngine:
 
     async def _measure_loop_lag(self) -> None:
         """Records how late the loop turns to something that is due: what every reply may have waited."""
-        expired = asyncio.Event()
         due_ns = 0
 
+        def arm() -> None:
+            nonlocal due_ns
+            due_ns = monotonic_ns() + LOOP_CHECK_NS
+            timer.arm(due_ns)
+
         def on_expiry() -> None:
+            # Without waking a task, for messages of a schedule wait meanwhile.
             self._pool.tally.loop_lag_ns.record(max(0, monotonic_ns() - due_ns))
-            expired.set()
+            arm()
 
         timer = new_timer(on_expiry)
         try:
-            while True:
-                due_ns = monotonic_ns() + LOOP_CHECK_NS
-                timer.arm(due_ns)
-                await expired.wait()
-                expired.clear()
+            arm()
+            await asyncio.Event().wait()
         finally:
             timer.close()
 
