@@ -14,7 +14,8 @@ from fork_server import ENGINE, ForkedEcho, ForkedWorker, ForkServer, prefer
 from pauses import repeated_after_pauses
 from ws_load_test.common import event_loop
 from ws_load_test.echo.process import EchoProcess
-from ws_load_test.engine.registry import ENGINES, why_missing
+from ws_load_test.engine import registry
+from ws_load_test.engine.registry import ENGINES, why_missing, why_no_io_uring
 from ws_load_test.fleet.worker_process import WorkerProcess
 from ws_load_test.testing import leaks
 from ws_load_test.worker.ipc import LONGEST_REPORT_BYTES
@@ -25,20 +26,22 @@ settings.load_profile("patient")
 
 LONGEST_FIRST = ("cluster", "cli", "recipes", "engine", "fleet", "live")
 """Folders in the order in which processes that share the tests take them: what is short fills the gaps at the end."""
-SHARE_ON_BOTH = 5
-"""One in so many of the tests of `both_engines` runs in the portable engine as well, unless `TEST_ENGINE` says more."""
+SHARE_ON_EVERY = 5
+"""One in so many of the tests of `every_engine` does so, and the others run in the native engine."""
 
 
 def pytest_generate_tests(metafunc):
-    """A test of `both_engines` runs in both, or in as many as `TEST_ENGINE` says (CONTRIBUTING.md)."""
+    """Has tests of `every_engine` run in all that are built, as far as `TEST_ENGINE` says (CONTRIBUTING.md)."""
     asked = os.environ.get(ENGINE, "")
-    assert asked in {"", "both", *ENGINES}, f"{ENGINE}={asked}: write native, portable or both"
+    assert asked in {"", "every", *ENGINES}, f"{ENGINE}={asked}: write {', '.join(ENGINES)} or every"
     marks = metafunc.definition.iter_markers("parametrize")
     is_chosen = asked in ENGINES or any("engine" in mark.args[0] for mark in marks)
-    if is_chosen or metafunc.definition.get_closest_marker("both_engines") is None:
+    if is_chosen or metafunc.definition.get_closest_marker("every_engine") is None:
         return
     names = [name for name in ENGINES if not why_missing(name)]
-    if not asked and zlib.crc32(metafunc.definition.nodeid.encode()) % SHARE_ON_BOTH:
+    if "native-epoll" in names and why_no_io_uring():
+        names.remove("native-epoll")
+    if not asked and zlib.crc32(metafunc.definition.nodeid.encode()) % SHARE_ON_EVERY:
         names = names[:1]
     if len(names) > 1:
         metafunc.parametrize("engine", names, indirect=True)
@@ -93,17 +96,13 @@ def fork_server():
 def engine(request, monkeypatch):
     """The engine of plans that name none and that it can run: native where it is built, unless the test has another."""
     name = getattr(request, "param", os.environ.get(ENGINE))
-    before = [*ENGINES.items()]
     if name in ENGINES:
         if missing := why_missing(name):
             pytest.skip(missing)
         # Workers that are forked read it (`fork_server`); those that are programs take what users get.
         monkeypatch.setenv(ENGINE, name)
+        monkeypatch.setattr(registry, "PREFERRED", registry.PREFERRED)
         prefer(name)
-    yield
-    if name in ENGINES:
-        ENGINES.clear()
-        ENGINES.update(before)
 
 
 @pytest.fixture(autouse=True)

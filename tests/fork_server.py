@@ -174,9 +174,8 @@ class ForkedEcho:
 
 def prefer(name):
     """Makes an engine the one that runs what it can where a plan names none (``--engine auto``)."""
-    engines = import_module("ws_load_test.engine.registry").ENGINES
-    for other in [one for one in engines if name in engines and one != name]:
-        engines[other] = engines.pop(other)
+    registry = import_module("ws_load_test.engine.registry")
+    registry.PREFERRED = (name, *registry.PREFERRED)
 
 
 # --- The process that forks ---
@@ -253,7 +252,8 @@ def run(request, descriptors):
         os.environ.clear()
         os.environ.update(request["env"])
         os.chdir(request["cwd"])
-        prefer(os.environ.get(ENGINE))
+        if os.environ.get(ENGINE):
+            prefer(os.environ[ENGINE])
         sys.argv[1:] = request["words"]
         code = import_module(request["module"]).main() or 0
     except SystemExit as end:

@@ -44,7 +44,7 @@ def test_a_run_that_breaks_its_word_is_stopped(echo_url, program, tmp_path, caps
     path, began = tmp_path / "run.jsonl", time.monotonic()
     options = ("--abort-if", "any p50 > 1ns", "--abort-if", "p99 > 1h", "--abort-grace", "0s")
     done = program(echo_url, "-c", 3, "-d", "60s", "-w", 2, "-o", path, *options)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert (done.returncode, done.stderr) == (ExitCode.THRESHOLD_FAILED, "")
     assert done.stdout.startswith("Stopped early, because any p50 > 1ns\n")
     recording = read_recording(path)
@@ -66,7 +66,7 @@ def test_a_script_hears_why_its_run_was_stopped(echo_url):
     (check,) = result.summary.verdict.checks
     assert (check.check, check.passed, check.option) == ("rate > 1", False, "abort-if")
     assert check.value > 1
-    assert 0.45 < result.summary.duration_s < 20
+    assert 0.45 < result.summary.duration_s < 50
     # What is kept is what was found, when it was.
     assert check.aborted_at_ns == result.recording.trailer.aborted[0].at_ns > 0
 

@@ -131,7 +131,7 @@ def test_ctrl_c_in_the_middle_of_a_round_or_step_leaves_nothing_on_any_host(comm
     process = driver(*words, "--cluster", cluster.file, "--hosts", 2)
     until(lambda: len(load_processes(cluster)) == 2 and echo.counts().messages > before + 200, what="the load")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.INTERRUPTED
     assert "Traceback" not in err
     if command == "capacity":

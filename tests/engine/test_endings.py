@@ -38,7 +38,7 @@ from ws_load_test.websocket import frames
 from ws_load_test.worker.ipc import Assignment, IntervalReport
 from ws_load_test.worker.phases import WorkerRun
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.every_engine
 
 try:
     from uvloop import new_event_loop as new_loop
@@ -48,6 +48,8 @@ except ImportError:  # there are no wheels for Windows
 # libuv makes a pipe for signals with its first loop, and keeps it.
 new_loop().close()
 MS = 1_000_000
+OVERDUE = {"timeout": "300ms"}
+"""Option of runs in which a reply does not come."""
 LOADS = {"closed loop": {}, "open loop": {"rate": 200}}
 both_loads = pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
 certificates = Certificates()
@@ -55,7 +57,7 @@ certificates = Certificates()
 
 def judged(url, *, loop=new_loop, **options):
     """The summary of a run of one worker in this process, and a sentence for each kind of fault in it."""
-    options = {"duration": "120ms", "timeout": "300ms", "connect_timeout": "300ms", **options}
+    options = {"duration": "120ms", "timeout": "5s", "connect_timeout": "5s", **options}
     plan = make_plan(url, workers=1, **options)
     coordinator, intervals, problems = Coordinator(1, monotonic_ns()), [], []
 
@@ -352,7 +354,8 @@ ENDINGS = {
 def test_a_session_ends(ending, load, monkeypatch):
     monkeypatch.setattr("ws_load_test.engine.connection_pool.CLOSE_TIMEOUT_S", 0.2)
     with FaultyServer(ending.behaviour, tls=certificates.trusted() if ending.tls else None) as server:
-        check_ended(ending, *judged(server.url, **ending.options, **load))
+        overdue = OVERDUE if "timeout" in ending.key else {}
+        check_ended(ending, *judged(server.url, **overdue, **ending.options, **load))
         server.wait_for(lambda seen: seen.upgraded == 1)
         # It takes compressed messages for ones with reserved bits.
         assert not server.seen.violations or "deflate" in ending.options
@@ -614,10 +617,12 @@ def test_handshakes_that_fail():
     for loop in (new_loop, asyncio.new_event_loop):
         with FaultyServer(*(behaviour for behaviour, _ in HANDSHAKES)) as server:
             url = server.url.replace("ws:", "wss:")
-            summary, told = judged(url, loop=loop, connections=len(HANDSHAKES), connect_rate="500")
+            summary, told = judged(
+                url, loop=loop, connections=len(HANDSHAKES), connect_rate="500", connect_timeout="600ms"
+            )
         assert summary.faults == counts([key for _, key in HANDSHAKES])
         assert summary.connections.failed == len(HANDSHAKES)
-        assert told["tls-timeout"].startswith("did not finish the TLS handshake within 300 ms")
+        assert told["tls-timeout"].startswith("did not finish the TLS handshake within 600 ms")
 
 
 OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -651,10 +656,9 @@ SOCKS = (
 
 
 def test_proxies_that_fail():
+    options = {"connections": len(PROXIES), "connect_rate": 500, "connect_timeout": "600ms"}
     with FaultyServer(*(behaviour for behaviour, _ in PROXIES)) as proxy:
-        summary, told = judged(
-            "ws://service.example/", proxy=proxy.url.replace("ws:", "http:"), connections=len(PROXIES), connect_rate=500
-        )
+        summary, told = judged("ws://service.example/", proxy=proxy.url.replace("ws:", "http:"), **options)
     assert summary.faults == counts([key for _, key in PROXIES])
     assert summary.connections.failed == len(PROXIES)
     assert all("proxy" in text for key, text in told.items() if key.startswith("proxy"))
@@ -701,6 +705,7 @@ NOWHERE = {
 def test_nowhere_to_connect_to(options, key, words, monkeypatch):
     if "timeout" in key:
         monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", never_found)
+        options = options | {"connect_timeout": "300ms"}
     loop = asyncio.SelectorEventLoop if "timeout" in key else new_loop
     summary, told = judged("ws://slow.example/", loop=loop, connections=3, **options)
     assert summary.faults == {key: 3}
@@ -723,7 +728,7 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
     monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", some)
     with FaultyServer(behaviors.echoes) as server:
         urls = [server.url, "ws://slow.example/"]
-        summary, _ = judged(urls, loop=asyncio.SelectorEventLoop, connections=4)
+        summary, _ = judged(urls, loop=asyncio.SelectorEventLoop, connections=4, connect_timeout="600ms")
         assert summary.messages.answered == server.seen.messages > 5
     assert summary.faults == {"dns-timeout": 2}
     assert (summary.connections.opened, summary.connections.failed) == (2, 2)
@@ -880,7 +885,7 @@ def test_pings_without_end_keep_neither_the_load_nor_its_end_waiting(monkeypatch
     monkeypatch.setattr("ws_load_test.engine.connection_pool.CLOSE_TIMEOUT_S", 0.1)
     with FaultyServer(pings_without_end) as server:
         at_s = time.monotonic()
-        summary, _ = judged(server.url, connections=4)
+        summary, _ = judged(server.url, connections=4, **OVERDUE)
     assert summary.connections.opened == summary.messages.sent == 4
     assert summary.faults == {"reply-timeout": 4}
-    assert time.monotonic() - at_s < 15, "it left the opening, and ended"
+    assert time.monotonic() - at_s < 45, "it left the opening, and ended"

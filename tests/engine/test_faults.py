@@ -26,7 +26,7 @@ from ws_load_test.testing import (
     unused_port,
 )
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.every_engine
 
 SECRET = "hush-hush"
 QUICK = {"workers": 1, "duration": "150ms", "timeout": "5s", "connect_timeout": "5s"}

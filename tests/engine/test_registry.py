@@ -29,7 +29,8 @@ def engine():
 @pytest.mark.parametrize("name", BUILT)
 def test_every_engine_has_what_the_protocol_asks_for(name):
     engine = ENGINES[name]()
-    assert engine.name == name
+    by_epoll = name == "native" and registry.why_no_io_uring()
+    assert engine.name == ("native-epoll" if by_epoll else name)
     assert {"open", "start", "wait", "stop", "drain", "close", "collect", "status", "unsupported"} <= set(MEMBERS)
     for member in MEMBERS:
         wanted, found = inspect.getattr_static(Engine, member), inspect.getattr_static(engine, member)
@@ -42,7 +43,7 @@ def test_every_engine_has_what_the_protocol_asks_for(name):
 def test_a_plan_names_its_engine():
     assert make_plan("ws://h/").engine == "auto"
     assert make_plan("ws://h/", engine="portable").engine == "portable"
-    with pytest.raises(PlanError, match="not one of auto, native, portable"):
+    with pytest.raises(PlanError, match="not one of auto, native, native-epoll, portable"):
         make_plan("ws://h/", engine="fast")
 
 
@@ -72,6 +73,7 @@ def test_the_first_engine_that_is_built_and_can_run_a_plan_runs_it(monkeypatch):
         raise ImportError("no module")
 
     monkeypatch.setitem(registry.ENGINES, "native", lambda: Fast)
+    monkeypatch.setattr(registry, "why_no_io_uring", lambda: "")
     assert engine_for(make_plan("ws://h/")) is Fast
     assert engine_for(make_plan("wss://h/")) is PortableEngine
     assert registry.why_missing("native") == ""
@@ -83,6 +85,22 @@ def test_the_first_engine_that_is_built_and_can_run_a_plan_runs_it(monkeypatch):
     assert registry.why_engine(make_plan("ws://h/")).startswith("portable; not native: it is built")
     with pytest.raises(UsageError, match="native engine is not part of this installation: it is built on Linux"):
         engine_for(make_plan("ws://h/"), "native")
+
+
+def test_where_io_uring_is_forbidden_the_native_engine_takes_epoll_and_says_why(monkeypatch):
+    why = "io_uring_setup: Operation not permitted, forbidden here"
+    monkeypatch.setattr(registry, "why_no_io_uring", lambda: why)
+    native = pytest.importorskip("ws_load_test.engine.native.engine")
+    plan = make_plan("ws://h/")
+    assert (
+        engine_for(plan) is engine_for(plan, "native") is engine_for(plan, "native-epoll") is native.NativeEpollEngine
+    )
+    assert registry.why_engine(plan) == registry.why_engine(plan, "native")
+    assert registry.why_engine(plan) == f"native-epoll, as there is no io_uring ({why})"
+    assert registry.why_engine(plan, "native-epoll") == "native-epoll"
+    monkeypatch.setattr(registry, "why_no_io_uring", lambda: "")
+    assert engine_for(plan) is native.NativeEngine
+    assert registry.why_engine(plan) == "native"
 
 
 def test_what_is_not_built_is_found_without_the_rest_of_the_engine(monkeypatch):

@@ -14,7 +14,7 @@ from ws_load_test.engine.connect.tls import new_context
 from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.testing import Certificates
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.every_engine
 
 certificates = Certificates()
 clients = Certificates()

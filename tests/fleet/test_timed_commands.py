@@ -19,7 +19,7 @@ from ws_load_test.plan.timed_commands import TimedCommand, run_at
 MS, S = 10**6, 10**9
 
 
-def carried_out(*commands, for_s=5.0, until=None):
+def carried_out(*commands, for_s=40.0, until=None):
     """Runs commands at once; returns the last of what was reported about each, and all of it."""
 
     async def main():
@@ -27,7 +27,7 @@ def carried_out(*commands, for_s=5.0, until=None):
         runner = CommandRunner(tuple(TimedCommand(0, command) for command in commands), reported.append)
         runner.started_ns = monotonic_ns()
         runner.start(monotonic_ns())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             deadline = time.monotonic() + for_s
             while time.monotonic() < deadline:
                 if until is None and sum(one.ended_ns is not None for one in reported) == len(commands):
@@ -62,13 +62,15 @@ def test_a_command_that_is_not_there_is_one_that_failed():
 def test_what_it_leaves_in_the_background_does_not_delay_its_end():
     (ended,), _ = carried_out("sleep 60 & echo $!")
     assert (ended.status, ended.problem) == (0, "")
-    assert ended.ended_ns < 4 * S
+    assert ended.ended_ns < 30 * S
     assert not alive(int(ended.output))
 
 
 @pytest.mark.skipif(shutil.which("setsid") is None, reason="needs setsid")
-def test_what_has_left_its_group_does_not_delay_the_end_of_the_run():
-    (ended,), _ = carried_out("setsid sh -c 'echo $$; exec sleep 15' & sleep 0.1")
+def test_what_has_left_its_group_does_not_delay_the_end_of_the_run(tmp_path):
+    file = tmp_path / "left"
+    left = f"setsid sh -c 'echo $$; touch {file}; exec sleep 60'"
+    (ended,), _ = carried_out(f"{left} & until [ -e {file} ]; do sleep 0.01; done")
     os.kill(int(ended.output), signal.SIGKILL)
     assert (ended.status, ended.problem) == (0, "")
 
@@ -143,8 +145,9 @@ def test_a_run_records_its_commands(tmp_path):
     first, second = result.recording.trailer.commands
     assert (first.status, second.status) == (0, 4)
     load_ns = next(one.from_ns for one in result.recording.intervals if one.phase == "measured")
-    assert 200 * MS <= first.at_ns - load_ns < 700 * MS
-    assert [one.number for interval in result.recording.intervals for one in interval.commands or ()][:2] == [0, 0]
+    assert first.at_ns - load_ns >= 200 * MS
+    numbers = [one.number for interval in result.recording.intervals for one in interval.commands or ()]
+    assert sorted(numbers) == [0, 0, 1, 1]
     (warning,) = [one for one in result.summary.warnings if "command" in one]
     assert warning == 'the command "echo broken; exit 4" ended with exit status 4: broken'
 

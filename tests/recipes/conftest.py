@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ class Server:
         """What it was asked to do, by its own account."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        return Counter(json.loads(self.process.stdout.readline()))
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def server(request, tmp_path):
         assert port, f"{request.param} did not start: {log.read_text(encoding='utf-8')}"
         yield Server(process, f"127.0.0.1:{port}")
         process.stdin.close()
-        assert process.wait(timeout=10) == 0, log.read_text(encoding="utf-8")
+        assert process.wait(timeout=60) == 0, log.read_text(encoding="utf-8")
     finally:
         process.kill()
         process.wait()

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from ws_load_test.api import run as run_plan
 from ws_load_test.cli import main
 from ws_load_test.common.errors import PlanError
 from ws_load_test.plan.options.read_plan import make_plan, read_plan
 from ws_load_test.plan.presets import preset_names, preset_text, read_preset
+from ws_load_test.plan.scenario.explain import explain_scenario
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -156,11 +158,12 @@ def test_what_is_wrong_with_a_preset(options, text):
     assert "s3cret" not in str(raised.value)
 
 
+QUIET = "from ws_load_test import Session, role\n\n@role\nasync def player(session: Session) -> None: ...\n"
+
+
 def test_every_role_does_first_what_the_preset_has(tmp_path):
     game = tmp_path / "game.py"
-    game.write_text(
-        "from ws_load_test import Session, role\n\n@role\nasync def player(session: Session) -> None: ...\n"
-    )
+    game.write_text(QUIET)
     roles = {
         "reader": {"open": [{"name": "own", "send": "a"}], "on": [{"when": "contains:b", "name": "own"}]},
         "writer": {"like": "reader", "steps": [{"wait": "1s"}]},
@@ -174,7 +177,63 @@ def test_every_role_does_first_what_the_preset_has(tmp_path):
     assert [step.name for step in reader.open] == [step.name for step in writer.open] == ["greeting", "connect", "own"]
     assert reader.open[1].send.payload == b"40{env.HOME}"
     assert [one.name for one in reader.reactions] == [one.name for one in writer.reactions] == ["ping", "own"]
-    assert coder.open == coder.reactions == ()
+    assert (coder.open, coder.reactions) == (reader.open[:2], reader.reactions[:1])
+    text = " ".join(" ".join(explain_scenario(plan, 120)).split())
+    assert "opens greeting awaits" in text.partition("coder:")[2]
+
+
+def test_a_reaction_of_code_with_the_name_of_the_preset_is_a_problem(tmp_path):
+    (tmp_path / "game.py").write_text(f"{QUIET}player.on('contains:a', name='ping')\n")
+    with pytest.raises(PlanError) as raised:
+        make_plan("ws://h/", protocol="socket.io", scenario=f"{tmp_path / 'game.py'}:player")
+    assert 'its reaction "ping" has the name of one of the preset' in str(raised.value)
+
+
+CODE = """
+from ws_load_test import Session, role
+
+EVENT = '42{seq}["say", {"room": "{room}", "text": "{feed.text}", "by": "{env.PLAYER}", "trace": "{traceparent}"}]'
+
+@role(deliver_to="player", self_delivery="excluded")
+async def player(session: Session) -> None:
+    print("hello from", session.number)
+    joined = await session.exchange('42{seq}["join", "{room}"]', until='regex:^43{seq}\\\\[', name="join")
+    async for turn in session.iterations():
+        await session.wait("20ms")
+        await session.exchange(EVENT, until='regex:^43{seq}\\\\[', name="say")
+        await session.send('42["post", {"room": "{room}", "text": "{marker}"}]', name="post")
+"""
+
+
+@against("socketio_server")
+def test_code_speaks_behind_the_preset(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAYER", "s3cret-player")
+    (tmp_path / "game.py").write_text(CODE)
+    (tmp_path / "texts.csv").write_text("text,other\nhello,x\n")
+    plan = make_plan(
+        f"ws://{server.address}/socket.io/?EIO=4&transport=websocket",
+        protocol="socket.io",
+        scenario=f"{tmp_path / 'game.py'}:player",
+        feed=str(tmp_path / "texts.csv"),
+        trace=1,
+        connections=4,
+        rooms=2,
+        duration="600ms",
+        timeout="2s",
+        workers=1,
+    )
+    summary = run_plan(plan).summary
+    assert not summary.faults, summary.faults
+    steps, seen = {one.name: one for one in summary.steps}, server.seen()
+    assert list(steps)[:2] == ["greeting", "connect"]
+    assert steps["greeting"].answered == steps["connect"].answered == steps["join"].answered == 4
+    assert 0 < steps["say"].answered == seen["say"]
+    assert 0 < steps["post"].sent == seen["post"] == summary.fanout.publishes.sent
+    assert summary.fanout.publishes.acknowledged == 0
+    assert summary.fanout.deliveries.delivered == summary.fanout.deliveries.expected == seen["post"]
+    assert sum(one.seen for one in summary.on if one.name == "ping") >= 4
+    assert "left: ping timeout" not in seen
+    assert len(summary.traces.slowest_sampled) == min(20, seen["say"])
 
 
 def test_a_role_is_wrong_at_its_own_line(tmp_path, capsys):

@@ -162,7 +162,7 @@ def serving(name, folder):
     try:
         yield Server(process, "")
         process.stdin.close()
-        assert process.wait(timeout=10) == 0, (folder / f"{name}.log").read_text(encoding="utf-8")
+        assert process.wait(timeout=60) == 0, (folder / f"{name}.log").read_text(encoding="utf-8")
     finally:
         process.kill()
         process.wait()

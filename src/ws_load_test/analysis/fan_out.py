@@ -123,15 +123,18 @@ def fan_out_summary(
     plans = [plan for one in recordings if isinstance(plan := one.header.plan.get("fan_out"), dict)]
     if not plans:
         return None
+    of_scenario = any(one.header.plan.get("scenario") is not None for one in recordings)
     means = tally.subscriber_mean_time_ns
     middle, tail = means.percentiles((50, 99))
+    acknowledged = tally.publishes_acknowledged if of_scenario else tally.answered
     return FanOutSummary(
         publishers=sum(_number(plan, "publishers") for plan in plans),
         subscribers=sum(_number(plan, "subscribers") for plan in plans),
         rooms=max(len(rooms) if isinstance(rooms := plan.get("rooms", ("0",)), (list, tuple)) else 1 for plan in plans),
         publishes=Publishes(
-            sent=tally.sent,
-            acknowledged=tally.answered if awaits_replies else None,
+            # The other messages of a scenario are for no audience.
+            sent=tally.publishes_sent if of_scenario else tally.sent,
+            acknowledged=acknowledged if awaits_replies else None,
             followed=tally.publishes_followed,
             complete=tally.publishes_complete,
         ),

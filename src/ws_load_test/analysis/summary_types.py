@@ -184,7 +184,10 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """Health of the load generator itself."""
 
     workers: Annotated[int, Meta(description="Worker processes.")]
-    engines: Annotated[list[str], Meta(description="Engines that they ran: native (compiled) or portable.")]
+    engines: Annotated[
+        list[str],
+        Meta(description="Engines that they ran: native (compiled, by io_uring), native-epoll or portable."),
+    ]
     cpu_share: Annotated[float | None, Meta(description="Share of a core that the busiest worker used; 1 is a core.")]
     send_lag_ns: Annotated[TimeStats | None, Meta(description="Lateness of messages: sent - due.")]
     saturated: Annotated[bool, Meta(description="True where the generator, not the target, was the bottleneck.")]

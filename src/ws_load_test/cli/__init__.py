@@ -67,11 +67,13 @@ def _help_page(arguments: Sequence[str]) -> str | None:
 
     if arguments[:1] == ["version"]:
         from ws_load_test.common.version import __version__
-        from ws_load_test.engine.registry import ENGINES, why_not_built
+        from ws_load_test.engine.registry import ENGINES, why_no_io_uring, why_not_built
 
         missing = {name: why_not_built(name) for name in ENGINES}
         lines = [f"{PROGRAM} {__version__}"]
         lines += [f"{name} engine: {f'not built ({why})' if why else 'built'}" for name, why in missing.items()]
+        if not missing["native"]:
+            lines.append(f"io_uring for the native engine: {why_no_io_uring() or 'allowed'}")
         return "\n".join(lines) + "\n"
     if arguments[:1] == ["help"]:
         return _topic(arguments[1:], PAGES)

@@ -14,6 +14,7 @@ from ws_load_test.engine.fan_out.http_publishers import HttpPublishers
 from ws_load_test.engine.load_models import LOAD_MODELS
 from ws_load_test.engine.load_models.load_model import frames_vary
 from ws_load_test.engine.nodes import NodeSeekingConnection
+from ws_load_test.engine.scenario.played_connection import PlayedConnection, hands_over
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.sessions.connection import Connection
@@ -68,8 +69,8 @@ class ConnectionFactory:
         self._reading = ReadPolicy.of(plan)
         self._no_pong = self._reading.without_pongs()
         self._connection_type = _seeking_type(plan) or self.connection_type
-        if plan.scenario is not None and plan.fan_out is not None:
-            self._connection_type = SubscriberConnection
+        if plan.scenario is not None:
+            self._connection_type = self._played_type(plan)
         self._recent_ids = RecentIds()
         self._rows: dict[int, Row] = {}
         self._redactor = Redactor(plan.target.secrets() | {*message.environment.values()})
@@ -92,6 +93,13 @@ class ConnectionFactory:
             self.scenario.publish_to(self.audience)
         self.http_publishers = self._new_http_publishers(owner)
         """Publishers by HTTP; None without any."""
+
+    def _played_type(self, plan: Plan) -> type[Connection]:
+        """Returns the class of the sessions of a scenario."""
+        if plan.fan_out is not None:
+            return SubscriberConnection
+        seeks_nodes = plan.node is not None and plan.node.in_messages
+        return PlayedConnection if hands_over(self._reading) and not seeks_nodes else self._connection_type
 
     def _new_http_publishers(self, owner: SessionListener) -> HttpPublishers | None:
         if self.audience is None or self._plan.fan_out is None or self._plan.fan_out.publish is None:

@@ -23,12 +23,35 @@ def _portable() -> type[Engine]:
 def _native() -> type[Engine]:
     from ws_load_test.engine.native.engine import NativeEngine  # noqa: PLC0415 - on demand
 
-    return NativeEngine
+    return _native_by_epoll() if why_no_io_uring() else NativeEngine
 
 
-ENGINES: dict[str, Callable[[], type[Engine]]] = {"native": _native, "portable": _portable}
-"""For each name, what imports the engine's class (ImportError: it is not built); the first that can is preferred."""
-COMPILED_PARTS = {"native": "ws_load_test.engine.native.reactor"}
+def _native_by_epoll() -> type[Engine]:
+    from ws_load_test.engine.native.engine import NativeEpollEngine  # noqa: PLC0415 - on demand
+
+    return NativeEpollEngine
+
+
+def why_no_io_uring() -> str:
+    """Returns why the native engine cannot use io_uring, and uses epoll instead; empty if it can.
+
+    Raises:
+        ImportError: It is not built.
+    """
+    from ws_load_test.engine.native import io_uring  # noqa: PLC0415 - on demand
+
+    return io_uring.why_no_io_uring()
+
+
+ENGINES: dict[str, Callable[[], type[Engine]]] = {
+    "native": _native,
+    "native-epoll": _native_by_epoll,
+    "portable": _portable,
+}
+"""For each name, what imports the engine's class (ImportError: it is not built)."""
+PREFERRED = ("native", "portable")
+"""Those of which ``auto`` takes the first that is built and can run a plan."""
+COMPILED_PARTS = dict.fromkeys(("native", "native-epoll"), "ws_load_test.engine.native.reactor")
 """For an engine that a build may lack, the module that is built; it imports nothing else of the engine."""
 DEFAULT_ENGINE = "auto"
 
@@ -41,7 +64,7 @@ def engine_for(plan: Plan, name: str = DEFAULT_ENGINE) -> type[Engine]:
         UsageError: The engine is not built, or cannot run the plan; has all of its reasons.
     """
     if name == DEFAULT_ENGINE:
-        for engine in map(_built, ENGINES):
+        for engine in map(_built, PREFERRED):
             if engine is not None and not engine.unsupported(plan):
                 return engine
         raise UsageError(f"no engine of this installation can run this plan: {why_engine(plan)}")
@@ -79,15 +102,24 @@ def why_not_built(name: str) -> str:
 def why_engine(plan: Plan, name: str = DEFAULT_ENGINE) -> str:
     """Returns the engine that runs a plan, and why it is not one that would be preferred."""
     if name != DEFAULT_ENGINE:
-        return name
+        return _with_backend(name)
     reasons: list[str] = []
-    for each, load in ENGINES.items():
+    for each in PREFERRED:
         missing = why_missing(each)
-        wanting = [missing] if missing else load().unsupported(plan)
+        wanting = [missing] if missing else ENGINES[each]().unsupported(plan)
         if not wanting:
-            return "; ".join([each, *reasons])
+            return "; ".join([_with_backend(each), *reasons])
         reasons.append(f"not {each}: {', '.join(wanting)}")
     return "; ".join(reasons)
+
+
+def _with_backend(name: str) -> str:
+    """Returns an engine's name, and why it does not use io_uring if it could elsewhere."""
+    try:
+        why = why_no_io_uring() if name == "native" else ""
+    except ImportError:
+        return name
+    return f"native-epoll, as there is no io_uring ({why})" if why else name
 
 
 def _not_built(error: ImportError) -> str:

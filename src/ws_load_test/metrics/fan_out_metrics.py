@@ -167,6 +167,12 @@ class FanOutMetrics(CountMetrics):
 
     # --- Publishes --------------------------------------------------------------------------------------------------
 
+    publishes_sent: int = count(
+        FanOutSpec("Messages of a scenario's steps that others must receive, as far as they left.", unit_name=PUBLISH)
+    )
+    publishes_acknowledged: int = count(
+        FanOutSpec("These messages, as far as their step was completed by a message of the target.", unit_name=PUBLISH)
+    )
     publishes_followed: int = count(
         FanOutSpec(
             "Publishes whose first and last delivery were followed over all workers.",

@@ -8,10 +8,14 @@ block of 4,096.
 from __future__ import annotations
 
 from array import array
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ws_load_test.metrics.tally import Tally
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ws_load_test.metrics.tally import Tally
 
 CAPACITY = 4096
 LAST_ROW = CAPACITY - 1
@@ -84,11 +88,16 @@ class SampleBuffer:
             self._flush_gaps()
         if not used:
             return
-        due, sent, done, count = (
-            np.frombuffer(column, np.int64, used) for column in (self.due, self.sent, self.done, self.count)
+        self.count_rows(
+            *(np.frombuffer(column, np.int64, used) for column in (self.due, self.sent, self.done, self.count))
         )
+
+    def count_rows(
+        self, due: NDArray[np.int64], sent: NDArray[np.int64], done: NDArray[np.int64], count: NDArray[np.int64]
+    ) -> None:
+        """Counts rows into the tally."""
         tally = self.tally
-        self.last_done_ns = int(done[-1])
+        self.last_done_ns = max(self.last_done_ns, int(done[-1]))
         in_time = (done >= self.measured_from_ns) & (done <= self.measured_until_ns)
         tally.answered_in_window += int(count[in_time].sum())
         measured = due >= self.measured_from_ns

@@ -25,7 +25,7 @@ from ws_load_test.plan.target import Target
 from ws_load_test.plan.timed_commands import TimedCommand
 
 ReplyInstant = Literal["read", "kernel"]
-EngineName = Literal["auto", "native", "portable"]
+EngineName = Literal["auto", "native", "native-epoll", "portable"]
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """64 MiB."""
 

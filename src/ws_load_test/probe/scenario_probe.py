@@ -83,6 +83,9 @@ class TracedCoroutinePlayer(_Traced, CoroutinePlayer):
 
     __slots__ = ()
 
+    async def _until(self, at_ns: int) -> None:
+        await super()._until(min(at_ns, monotonic_ns() + LONGEST_WAIT_NS))
+
 
 class RoleProbe(Probe):
     """A session of one role."""

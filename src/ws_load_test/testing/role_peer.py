@@ -258,14 +258,9 @@ class _Player(CoroutinePlayer):
         self.failure = self.failure or error
         super()._crash(error)
 
-    def _count_push(self, payload: bytes) -> None:
+    def count_push(self, payload: bytes, at_ns: int) -> int:
         self.peer.pushed.append(_shown(payload))
-        super()._count_push(payload)
-
-    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - text or binary
-        if not self.take(payload, at_ns):
-            self._count_push(payload)
-        return 0
+        return super().count_push(payload, at_ns)
 
     def on_ended(self) -> None:
         super().on_ended()

@@ -7,9 +7,10 @@ their form), so any fleet that can start a process and hold its pipes can run it
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -106,12 +107,19 @@ class _StdoutDrain(asyncio.BaseProtocol):
         self.closed.set()
 
 
+def _reports() -> IO[bytes]:
+    """Returns standard output, for reports alone: what the code of a scenario prints goes to standard error."""
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return out
+
+
 async def _main() -> int:
     """Runs the worker; returns the exit code."""
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader(limit=LONGEST_ASSIGNMENT_BYTES)
     commands, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    out, pipe = await loop.connect_write_pipe(_StdoutDrain, sys.stdout)
+    out, pipe = await loop.connect_write_pipe(_StdoutDrain, _reports())
     try:
         line = await lines.readline()
         if not line.endswith(b"\n"):

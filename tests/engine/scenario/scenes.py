@@ -17,14 +17,17 @@ from ws_load_test.engine.scenario import (
     code_session,
     coroutine_player,
     exchange,
+    followed_player,
     iterations,
+    played_connection,
     player,
     reactions,
+    session_notes,
 )
+from ws_load_test.engine.scenario.played_connection import PlayedConnection
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
 from ws_load_test.engine.sessions import connection as connection_module
 from ws_load_test.engine.sessions import session as session_module
-from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.generator import MessageGenerator
 from ws_load_test.metrics.tally import Tally
@@ -110,7 +113,7 @@ class FakeWorker(FakeOwner):
         self.plan = plan
         self.armed_ns = self.ring_alarms = None
         share = Shard(worker, workers)
-        self.load = ScenarioLoad(plan, share, self.on_idle)
+        self.load = ScenarioLoad.of(plan, share, self, on_exhausted=lambda: None, on_idle=self.on_idle)
         self.load.compile(MessageGenerator(plan.message, share, plan.scenario.room_of), lambda _: ())
         self.load.rows.set_window(from_ns=START_NS + warmup_ns)
         self.load.keeper = self
@@ -156,7 +159,7 @@ class FakeWorker(FakeOwner):
 
     def open(self, number=0):
         """Opens a session; the load begins on it at once if it is ready."""
-        connection = Connection(self, self.reading)
+        connection = PlayedConnection(self, self.reading)
         connection.number = number
         connection.carry(self.load.player(connection))
         kernel = FakeSocket()
@@ -218,6 +221,7 @@ class FakeWorker(FakeOwner):
 
     def counts(self):
         """Returns all counts so far."""
+        self.load.rows.flush()
         self.samples.flush()
         tally = Tally()
         self.load.rows.collect_into(tally)
@@ -235,11 +239,14 @@ async def measured(plan):
 
 
 @contextlib.contextmanager
-def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
-    """A worker while its clock rules the modules under test."""
+def world(*roles, workers=1, worker=0, warmup_ns=0, follows=False, **options):
+    """A worker while its clock rules the modules under test; with `follows`, it follows some sessions."""
     clock = TickingClock(START_NS)
     made = []
-    scenario_modules = (alarms, code_session, coroutine_player, exchange, iterations, player, reactions)
+    scenario_modules = (
+        *(alarms, code_session, coroutine_player, exchange, followed_player, iterations),
+        *(played_connection, player, reactions, session_notes),
+    )
     modules = (*scenario_modules, connection_module, session_module)
     with contextlib.ExitStack() as stack:
         for module in modules:
@@ -247,5 +254,7 @@ def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
         stack.enter_context(mock.patch.object(alarms, "new_timer", lambda ring: made[0].new_timer(ring=ring)))
         worker_ = FakeWorker(plan_of(*roles, **options), workers=workers, worker=worker, warmup_ns=warmup_ns)
         worker_.clock = clock
+        if follows:
+            worker_.load.follow_some()
         made.append(worker_)
         yield worker_

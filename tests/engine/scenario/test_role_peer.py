@@ -81,6 +81,22 @@ def test_reactions_take_their_messages_and_others_are_pushes():
     assert peer.pushed == ["noise", b"\xff"]
 
 
+def test_a_greeting_that_comes_with_the_upgrade_is_received():
+    @role
+    async def patient(session):
+        greeting = await session.receive("contains:hello", name="greeting")
+        assert greeting.text == "hello"
+        async for _ in session.iterations():
+            await session.send("done")
+
+    async def scene(peer):
+        peer.send("hello")
+        assert await peer.sent() == "done"
+        assert await peer.closed() == 1000
+
+    assert played(scene, patient).pushed == []
+
+
 def test_a_message_that_comes_with_a_reply_completes_the_next_step():
     async def scene(peer):
         assert await peer.sent() == "a"

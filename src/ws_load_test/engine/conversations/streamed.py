@@ -54,7 +54,11 @@ class Recorder(Protocol):
     """Owner of the counts and times of messages."""
 
     tally: Tally
-    samples: SampleBuffer
+
+    @property
+    def samples(self) -> SampleBuffer:
+        """Its times that have not been counted yet."""
+        ...
 
 
 class OpenAnswers(Protocol):

@@ -16,6 +16,7 @@ from ws_load_test.engine.native.conversations import NativeRecentIds, native_con
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
+from ws_load_test.engine.native.pool import NativePool
 from ws_load_test.engine.native.reactor import Reactor
 from ws_load_test.engine.native.rows import NativeMessages
 from ws_load_test.engine.native.rules import questions_of, rules_of, unsupported
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connection_pool import ConnectionPool
     from ws_load_test.engine.load_models.load_model import LoadModel
     from ws_load_test.engine.session_opener import SessionOpener
     from ws_load_test.engine.sessions.connection import Connection
@@ -43,6 +45,7 @@ class NativeFactory(ConnectionFactory):
     """Makes connections that can be lent, and the load on them."""
 
     connection_type: ClassVar[type[Connection]] = NativeConnection
+    by_io_uring: ClassVar[bool] = True
     lender: Lender
     """Lends the connections; set as soon as the load is made."""
     _messages: NativeMessages | None = None
@@ -72,6 +75,11 @@ class NativeFactory(ConnectionFactory):
         self._messages.add_row_of(number)
         return PayloadStream(partial(self._messages.source.render, number), self._plan.message.opcode)
 
+    def opens_asleep(self, number: int) -> None:
+        """Prepares what the compiled loop needs for the messages of a session that has no connection."""
+        if self._messages is not None:
+            self._messages.add_row_of(number)
+
     def _recent_rows(self) -> Iterable[Row]:
         return (
             self._source.recent_rows
@@ -91,7 +99,9 @@ class NativeFactory(ConnectionFactory):
         reading, on_schedule = self._reading, not plan.load.due_when_sent
         varies = plan.message.is_dynamic or reading.extract_id is not None
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
-        reactor = Reactor(on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes)
+        reactor = Reactor(
+            on_schedule, bytes(plan.message.frames(copies)), copies, plan.max_message_bytes, self.by_io_uring
+        )
         reads_whole = reading.needs_payload or plan.correlation.greetings > 0
         reactor.match(rules_of(plan.correlation, reading), reads_whole, questions_of(plan.correlation, reading))
         if varies:
@@ -109,12 +119,19 @@ class NativeFactory(ConnectionFactory):
         return cast("LoadModel[Any]", load)
 
 
+class EpollFactory(NativeFactory):
+    """The same with a loop that asks the kernel by epoll."""
+
+    by_io_uring: ClassVar[bool] = False
+
+
 class NativeEngine(PortableEngine):
-    """Sessions that are lent to a compiled loop for as long as they carry the load."""
+    """Sessions that are lent to a compiled loop for as long as they carry the load; it asks the kernel by io_uring."""
 
     name: ClassVar[str] = "native"
     factory_type: ClassVar[type[ConnectionFactory]] = NativeFactory
     opener_type: ClassVar[type[SessionOpener]] = NativeOpener
+    pool_type: ClassVar[type[ConnectionPool]] = NativePool
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:
@@ -132,3 +149,10 @@ class NativeEngine(PortableEngine):
             (plan.node is not None, "it does not measure nodes apart"),
         )
         return [*(reason for applies, reason in rules if applies), *unsupported(plan)]
+
+
+class NativeEpollEngine(NativeEngine):
+    """The same by epoll, which every Linux allows."""
+
+    name: ClassVar[str] = "native-epoll"
+    factory_type: ClassVar[type[ConnectionFactory]] = EpollFactory

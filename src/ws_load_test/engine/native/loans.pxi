@@ -20,10 +20,11 @@ cdef object _loan_of(ws_session *s, uint32_t slot, ws_rules *rules, ws_streams *
     backlog = [ws_waiting_at(s, i) for i in range(s.backlog_length)]
     unsent = PyBytes_FromStringAndSize(<char *>s.out.data + s.out.at, s.out.end - s.out.at) if s.out.end else b""
     ping = PyBytes_FromStringAndSize(<char *>s.rest, s.ping_size) if s.ping_waits else None
-    unread, cut, cut_size = b"", b"", 0
+    unread = PyBytes_FromStringAndSize(<char *>ws_rest(s), s.rest_size) if s.rest_size else b""
+    cut, cut_size = b"", 0
     head = PyBytes_FromStringAndSize(<char *>s.stream.head, s.stream.have)
     if s.odd:
-        unread = head + PyBytes_FromStringAndSize(<char *>s.rest, s.rest_size)
+        unread = head + unread
     elif s.stream.have:
         cut = head
         if s.stream.payload:
@@ -71,3 +72,28 @@ cdef list _take_by_id(ws_session *s, ws_rules *rules, ws_streams *streams, list 
         _add_answer(answers, key, ws_take_answer(streams, s.ids.oldest))
         ws_awaiting_remove(&rules.awaiting, &s.ids, oldest)
     return taken
+
+
+cdef void _unwatch(Reactor loop, uint32_t slot) noexcept:
+    """Watches a session no more. What the kernel has received by itself, and nothing has looked at, is kept for Python."""
+    cdef ws_session *s = &loop.all[slot]
+    cdef int got
+    ws_kernel_unwatch(&loop.kernel, s.fd, slot)
+    while True:
+        got = ws_kernel_reap(&loop.kernel, slot, s.stamped, loop.cipher)
+        if got == 0:
+            break
+        if got < 0:
+            s.error = s.error or -got
+        else:
+            _keep_unread(loop, slot, loop.cipher, got)
+    ws_kernel_recall(&loop.kernel)
+
+
+cdef void _keep_unread(Reactor loop, uint32_t slot, const uint8_t *data, size_t size) noexcept nogil:
+    """Keeps for Python what was received of a session that is about to go back."""
+    if loop.all[slot].tls:
+        _decrypt(loop, slot, data, size, 0, True)
+    else:
+        loop.counts.bytes_received += size
+        ws_keep_rest(&loop.all[slot], data, size)

@@ -183,11 +183,13 @@ cdef extern from "session.h" nogil:
         bint odd
         bint stamped
         bint stopped
+        bint leaves
         bint pinged
         bint ping_waits
         uint8_t ping_size
         int error
         uint32_t connection
+        uint32_t order
         uint32_t in_flight
         uint32_t greetings
         ws_session_ids ids
@@ -207,6 +209,8 @@ cdef extern from "session.h" nogil:
         size_t rest_size
     void ws_session_init(ws_session *)
     void ws_session_free(ws_session *)
+    void *ws_more_room(void *, size_t, size_t)
+    void ws_free_room(void *, size_t)
     ws_flight *ws_flight_at(const ws_session *, uint32_t)
     void ws_launch(ws_session *, int64_t, int64_t, uint32_t)
     ws_flight ws_land(ws_session *, uint32_t)
@@ -215,7 +219,9 @@ cdef extern from "session.h" nogil:
     int64_t ws_next_waiting(ws_session *)
     bint ws_append(ws_out **, const uint8_t *, size_t)
     void ws_clear_out(ws_out **)
+    uint8_t *ws_rest(const ws_session *)
     void ws_keep_odd(ws_session *, const uint8_t *, size_t)
+    void ws_keep_rest(ws_session *, const uint8_t *, size_t)
     int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
 
 cdef extern from "streams.h" nogil:
@@ -247,28 +253,58 @@ cdef extern from "streams.h" nogil:
     void ws_end_read(ws_streams *, uint32_t)
     int ws_expired_answer(ws_rules *, ws_streams *, ws_session_ids *, int64_t, int64_t, ws_match *)
 
-cdef extern from "backend_epoll.h" nogil:
-    enum: WS_READY, WS_BUFFER
+cdef extern from "clocks.h" nogil:
+    ctypedef struct ws_clocks:
+        pass
+    void ws_compare_clocks(ws_clocks *)
+    int64_t ws_received_at(const ws_clocks *, int64_t, int64_t)
+
+cdef extern from "kernel.h" nogil:
+    enum: WS_READY, WS_BUFFER, WS_BUFFER_BYTES
     uint64_t WS_TIMER
     ctypedef struct ws_backend:
         int ep
         int timer
-    ctypedef struct ws_ready:
+    ctypedef struct ws_uring:
         pass
-    uint64_t ws_ready_slot(const ws_ready *)
-    bint ws_ready_to_read(const ws_ready *)
-    bint ws_ready_to_write(const ws_ready *)
-    bint ws_ready_ends(const ws_ready *)
-    int ws_backend_open(ws_backend *)
-    void ws_backend_close(ws_backend *)
-    int ws_backend_fd(const ws_backend *)
-    int ws_watch(ws_backend *, int, uint32_t)
-    void ws_watch_again(ws_backend *, int, uint32_t)
-    void ws_unwatch(ws_backend *, int)
-    int ws_poll(ws_backend *, ws_ready *, int)
-    bint ws_wait_for(int, int64_t)
+    ctypedef struct ws_leaving:
+        uint32_t slot
+        uint32_t count
+        int result
+        int64_t due
+        int64_t sent
+        const uint8_t *data
+        size_t size
+    ctypedef struct ws_kernel:
+        ws_backend epoll
+        ws_uring *uring
+        ws_leaving *leaving
+        uint32_t n_leaving
+    int ws_kernel_open(ws_kernel *, bint)
+    void ws_kernel_close(ws_kernel *)
+    int ws_kernel_fd(const ws_kernel *)
+    int ws_kernel_watch(ws_kernel *, int, uint32_t, bint)
+    void ws_kernel_watch_again(ws_kernel *, int, uint32_t)
+    void ws_kernel_unwatch(ws_kernel *, int, uint32_t)
+    int ws_kernel_reap(ws_kernel *, uint32_t, bint, uint8_t *)
+    void ws_kernel_begin(ws_kernel *)
+    void ws_kernel_recall(ws_kernel *)
+    void ws_kernel_end(ws_kernel *)
+    bint ws_kernel_wait(ws_kernel *, int, int64_t)
+    int ws_kernel_poll(ws_kernel *)
+    uint64_t ws_kernel_slot(const ws_kernel *, int)
+    bint ws_kernel_may_read(const ws_kernel *, int)
+    bint ws_kernel_may_write(const ws_kernel *, int)
+    bint ws_kernel_ends(const ws_kernel *, int)
+    ssize_t ws_kernel_receive(ws_kernel *, int, int, bint, uint8_t **, int64_t *, int64_t *)
+    void ws_kernel_done(ws_kernel *, int)
+    void ws_kernel_end_turn(ws_kernel *)
+    void ws_kernel_await_room(ws_kernel *, uint32_t)
+    void ws_kernel_arm(ws_kernel *, int64_t)
+    void ws_kernel_take_timer(ws_kernel *)
+    bint ws_kernel_may_join(const ws_kernel *, size_t, bint)
+    bint ws_kernel_join(ws_kernel *, uint32_t, int, const uint8_t *, size_t, bint, int64_t, uint32_t)
+    void ws_kernel_send(ws_kernel *)
     bint ws_stamp(int)
-    ssize_t ws_receive(ws_backend *, int, bint, uint8_t **, int64_t *)
     ssize_t ws_send(int, const void *, size_t)
-    void ws_arm(ws_backend *, int64_t)
-    void ws_take_timer(ws_backend *)
+    const char *ws_uring_probe()

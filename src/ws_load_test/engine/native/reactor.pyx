@@ -9,7 +9,8 @@ A turn has two phases (`_turn`): everything that is readable is read, then every
 That costs 3 % less than one session after the other at 100 sessions, 8 % at 1,000 (instruction caches). The clock is
 read after each `recv` and before each `send`: 23 ns each, and neither instant is shared by a batch.
 
-What is kept of a session is in `session.h`, and all that the kernel is asked for in `backend_epoll.h`.
+What is kept of a session is in `session.h`, and all that the kernel is asked for in `kernel.h`: by io_uring what is
+sent in the second phase leaves together, 32 messages a call, with instants between the clock before and after it.
 """
 
 cimport cython
@@ -19,8 +20,11 @@ from libc.stdlib cimport calloc, free, malloc, rand, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 
+cdef class Reactor
+
 include "messages.pxi"
 include "loans.pxi"
+include "together.pxi"
 include "source.pxi"
 include "tls.pxi"
 
@@ -37,7 +41,6 @@ cdef enum:
     IDLE = 4
     PONG = 8
 
-cdef int64_t LONGEST_UNREAD_NS = 10000000000  # age of a stamp above which it is no stamp of what was read
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 
 
@@ -58,7 +61,7 @@ cdef struct Counts:
 cdef class Reactor:
     """Sessions that are lent, what is in flight on them, and the counts of both."""
 
-    cdef ws_backend kernel
+    cdef ws_kernel kernel
     cdef bint on_schedule, report_idle, waits_if_none, ended, again, no_session, wants_block, armed
     cdef ws_session *all
     cdef uint32_t capacity, used
@@ -94,10 +97,11 @@ cdef class Reactor:
     cdef public uint32_t max_in_flight
     cdef public bint kernel_instants
     cdef public int opcode  # of the message that was read last, where messages are read whole
-    cdef int64_t clock_offset, offset_read_at
-    cdef bint clock_stepped
+    cdef ws_clocks clocks
 
-    def __cinit__(self, bint on_schedule, bytes frames, uint32_t copies, uint64_t max_message_bytes):
+    def __cinit__(
+        self, bint on_schedule, bytes frames, uint32_t copies, uint64_t max_message_bytes, bint by_io_uring=False
+    ):
         """Makes a loop without sessions.
 
         Args:
@@ -105,11 +109,12 @@ cdef class Reactor:
             frames: Equal messages as frames, in a row.
             copies: Their number: the most that leave together.
             max_message_bytes: Payload of the largest message that is taken.
+            by_io_uring: The kernel is asked by io_uring, which it must allow (`why_no_io_uring`); else by epoll.
 
         Raises:
             OSError: The kernel has no descriptor, or no memory, for it.
         """
-        self.kernel.ep = self.kernel.timer = -1
+        self.kernel.epoll.ep = self.kernel.epoll.timer = -1
         self.on_schedule = on_schedule
         self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes, False)
         self.measured_from = self.measured_until = self.end = NEVER
@@ -126,7 +131,7 @@ cdef class Reactor:
         if not self.equal.data or not self.pongs or not self.plain or not self.cipher:
             raise MemoryError
         memcpy(self.equal.data, PyBytes_AsString(frames), len(frames))
-        if ws_backend_open(&self.kernel):
+        if ws_kernel_open(&self.kernel, by_io_uring):
             raise OSError(errno, "the kernel gave no descriptor for the loop")
 
     def __dealloc__(self):
@@ -139,9 +144,13 @@ cdef class Reactor:
         ws_rules_free(&self.rules)
         ws_streams_free(&self.streams)
         ws_batch_free(&self.equal)
-        free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
-        free(self.answered); free(self.changed); free(self.rotation); free(self.block)
-        ws_backend_close(&self.kernel)
+        free(self.pongs); free(self.plain); free(self.cipher); free(self.block)
+        ws_free_room(self.all, self.capacity * sizeof(ws_session))
+        ws_free_room(self.free_slots, self.capacity * sizeof(uint32_t))
+        ws_free_room(self.changed, self.capacity * sizeof(uint32_t))
+        ws_free_room(self.rotation, self.capacity * sizeof(uint32_t))
+        ws_free_room(self.answered, self.capacity * sizeof(Answered))
+        ws_kernel_close(&self.kernel)
 
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
         if number >= 4:
@@ -159,7 +168,7 @@ cdef class Reactor:
 
     def fileno(self):
         """Returns a descriptor that is readable while `run` has something to do."""
-        return ws_backend_fd(&self.kernel)
+        return ws_kernel_fd(&self.kernel)
 
     def match(self, rules, bint reads_whole, questions):
         """Takes how replies are matched and checked, once, before any session.
@@ -214,9 +223,9 @@ cdef class Reactor:
             slot = self.used
         cdef ws_session *s = &self.all[slot]
         ws_session_init(s)
-        if ws_watch(&self.kernel, fd, slot):
-            raise OSError(errno, "the socket cannot be watched")
         s.stamped = self.kernel_instants and ws_stamp(fd)
+        if ws_kernel_watch(&self.kernel, fd, slot, s.stamped):
+            raise OSError(errno, "the socket cannot be watched")
         if self.n_free:
             self.n_free -= 1
         else:
@@ -234,22 +243,22 @@ cdef class Reactor:
         """Doubles the number of slots, and what has a place for each."""
         if self.used < self.capacity:
             return 0
-        cdef uint32_t capacity = max(64, 2 * self.capacity)
-        self.all = <ws_session *>_grown(self.all, capacity * sizeof(ws_session))
-        self.free_slots = <uint32_t *>_grown(self.free_slots, capacity * sizeof(uint32_t))
-        self.changed = <uint32_t *>_grown(self.changed, capacity * sizeof(uint32_t))
-        self.rotation = <uint32_t *>_grown(self.rotation, capacity * sizeof(uint32_t))
-        self.answered = <Answered *>_grown(self.answered, capacity * sizeof(Answered))
+        cdef uint32_t capacity = max(<uint32_t>WS_READY, 2 * self.capacity)
+        self.all = <ws_session *>_more_room(self.all, self.capacity, capacity, sizeof(ws_session))
+        self.free_slots = <uint32_t *>_more_room(self.free_slots, self.capacity, capacity, sizeof(uint32_t))
+        self.changed = <uint32_t *>_more_room(self.changed, self.capacity, capacity, sizeof(uint32_t))
+        self.rotation = <uint32_t *>_more_room(self.rotation, self.capacity, capacity, sizeof(uint32_t))
+        self.answered = <Answered *>_more_room(self.answered, self.capacity, capacity, sizeof(Answered))
         self.capacity = capacity
         return 0
 
     def give_back(self, uint32_t slot):
         """Ends a loan. Returns all that Python needs to go on with the session (`Loan` in reactor.pyi)."""
         cdef ws_session *s = &self.all[slot]
+        _unwatch(self, slot)
         state = _loan_of(s, slot, &self.rules, &self.streams, self.taker.message != NULL)
         # Python counts these again.
         self.counts.bytes_received -= <int64_t>len(state.unread)
-        ws_unwatch(&self.kernel, s.fd)
         self._leave_rotation(slot)
         self._drop_from_changed(slot)
         ws_session_free(s)
@@ -284,17 +293,19 @@ cdef class Reactor:
         """
         self.turn_end = until_ns
         if self.kernel_instants:
-            self._compare_clocks()
+            ws_compare_clocks(&self.clocks)
         with nogil:
+            ws_kernel_begin(&self.kernel)
             while True:
                 if not self._turn() and not self._has_news():
                     # The descriptor is the event loop's that watches us: it is readable for either's sake.
-                    if not ws_wait_for(beside, until_ns) or not self._turn():
+                    if not ws_kernel_wait(&self.kernel, beside, until_ns) or not self._turn():
                         break
                 if self._has_news() or ws_now_ns() >= until_ns:
                     break
             if self.again:
                 self._arm(1)
+            ws_kernel_end(&self.kernel)
         if self.messages is not None:
             self.messages.fail()
         return bool(self._has_news())
@@ -307,39 +318,44 @@ cdef class Reactor:
 
         Returns how many descriptors were ready, or 1 where there is more to do without one.
         """
-        cdef ws_ready ready[WS_READY]
-        cdef int n = ws_poll(&self.kernel, ready, WS_READY), i
+        cdef int n = ws_kernel_poll(&self.kernel), i
         cdef uint32_t j
         for i in range(n):
-            if ws_ready_slot(&ready[i]) == WS_TIMER:
-                ws_take_timer(&self.kernel)
+            if ws_kernel_slot(&self.kernel, i) == WS_TIMER:
+                ws_kernel_take_timer(&self.kernel)
                 self.armed = False
             else:
-                self._ready(<uint32_t>ws_ready_slot(&ready[i]), &ready[i])
+                self._ready(<uint32_t>ws_kernel_slot(&self.kernel, i), i)
+                ws_kernel_done(&self.kernel, i)
         for j in range(self.n_answered):
             self._make_up(self.answered[j].slot, self.answered[j].count)
         self.n_answered = 0
+        _leave(self)
         if self.on_schedule and not self.armed:
             self._send_due()
+        ws_kernel_end_turn(&self.kernel)
         return n if n > 0 else self.again
 
-    cdef void _ready(self, uint32_t slot, const ws_ready *ready) noexcept nogil:
+    cdef void _ready(self, uint32_t slot, int place) noexcept nogil:
         """Reads what a session has, and sends what waited for the kernel."""
         cdef ws_session *s = &self.all[slot]
         cdef ssize_t got
         cdef uint8_t *data
         cdef int64_t at, stamp
-        cdef bint ends = ws_ready_ends(ready)
+        cdef bint ends = ws_kernel_ends(&self.kernel, place)
         cdef uint32_t count = 0, reads = 0
         if s.fd < 0 or s.gone:
+            if s.odd and self.kernel.uring != NULL:
+                got = ws_kernel_receive(&self.kernel, place, s.fd, s.stamped, &data, &stamp, &at)
+                if got > 0:
+                    _keep_unread(self, slot, data, got)
             return
-        if ws_ready_to_write(ready) and s.out.end:
+        if ws_kernel_may_write(&self.kernel, place) and s.out.end:
             self._flush(s)
-        if not (ws_ready_to_read(ready) or ends):
+        if not (ws_kernel_may_read(&self.kernel, place) or ends):
             return
         while not s.gone:
-            got = ws_receive(&self.kernel, s.fd, s.stamped, &data, &stamp)
-            at = ws_now_ns()
+            got = ws_kernel_receive(&self.kernel, place, s.fd, s.stamped, &data, &stamp, &at)
             if got <= 0:
                 if got < 0 and errno == EINTR:
                     continue
@@ -349,7 +365,7 @@ cdef class Reactor:
             if stamp:
                 at = self._received_at(stamp, at)
             if s.tls:
-                count += self._decrypt(slot, data, got, at)
+                count += _decrypt(self, slot, data, got, at, False)
             else:
                 self.counts.bytes_received += got
                 count += self._take(slot, data, got, at)
@@ -359,58 +375,20 @@ cdef class Reactor:
             reads += 1
             if reads == READS_A_TURN or ws_now_ns() >= self.turn_end:
                 # What is left makes another event.
-                ws_watch_again(&self.kernel, s.fd, slot)
+                ws_kernel_watch_again(&self.kernel, s.fd, slot)
                 break
         if count and not s.odd:
-            self.answered[self.n_answered].slot = slot
-            self.answered[self.n_answered].count = count
-            self.n_answered += 1
+            if not self.n_answered or self.answered[self.n_answered - 1].slot != slot:
+                self.n_answered += 1
+                self.answered[self.n_answered - 1] = Answered(slot, 0)
+            self.answered[self.n_answered - 1].count += count
 
     cdef int64_t _received_at(self, int64_t stamp, int64_t now) noexcept nogil:
-        """Returns when the kernel received what was read at an instant, by the clock of all other instants.
-
-        The kernel's stamp is on the real-time clock, and is that of the last segment of what was read.
-        """
-        cdef int64_t at = stamp + self.clock_offset
-        # Once the real-time clock was set, it is unknown whether a segment that waits was stamped before or after.
-        if self.clock_stepped or at > now or now - at > LONGEST_UNREAD_NS:
-            return now
-        if now >= self.measured_from:
+        """Returns when the kernel received what was read at an instant, by the clock of all other instants."""
+        cdef int64_t at = ws_received_at(&self.clocks, stamp, now)
+        if at != now and now >= self.measured_from:
             ws_record(&self.unread, now - at, 1)
         return at
-
-    cdef void _compare_clocks(self) noexcept nogil:
-        """Reads the offset between the clocks, and notices if one of them was set."""
-        cdef int64_t now = ws_now_ns(), offset = ws_clock_offset_ns()
-        cdef int64_t change = offset - self.clock_offset
-        # Slewing changes it by a thousandth of the time at most (adjtimex: 500 ppm).
-        cdef int64_t usual = 20000 + (now - self.offset_read_at) // 1000
-        self.clock_stepped = self.clock_offset != 0 and (change > usual or change < -usual)
-        self.clock_offset, self.offset_read_at = offset, now
-
-    cdef uint32_t _decrypt(self, uint32_t slot, const uint8_t *data, ssize_t got, int64_t at) noexcept nogil:
-        """Takes what was read under TLS, as `_take` does. A record that is cut off stays in OpenSSL's buffer."""
-        cdef ws_session *s = &self.all[slot]
-        cdef int size, result
-        cdef uint32_t count = 0
-        ws_tls_put(s.tls, data, <int>got)
-        size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
-        # An odd frame ends the session, so that nothing behind it counts.
-        while size > 0 and not s.odd:
-            self.counts.bytes_received += size
-            count += self._take(slot, self.plain, size, at)
-            size = ws_tls_read(s.tls, self.plain, WS_BUFFER)
-        result = WS_TLS_WANT_READ if size > 0 else ws_tls_error(s.tls, size)
-        if result != WS_TLS_WANT_READ:
-            s.tls_ended = True
-            if result != WS_TLS_END:
-                s.tls_failure = ws_tls_reason()
-                if not s.tls_failure:
-                    s.tls_failure = b"no reason"
-            self._goes_back(slot, 0)
-        # Answers of TLS itself, to a new key for instance.
-        self._send_encrypted(s, at)
-        return count
 
     cdef uint32_t _take(self, uint32_t slot, const uint8_t *data, size_t size, int64_t at) noexcept nogil:
         """Counts the replies in what was read at an instant. Returns how many messages they complete."""
@@ -534,6 +512,8 @@ cdef class Reactor:
             self._fire(slot, count)
 
     cdef void _check_idle(self, uint32_t slot) noexcept nogil:
+        if self.all[slot].leaves:
+            _leave(self)
         if not self.all[slot].in_flight and not self.all[slot].backlog_length:
             self._note(slot, IDLE)
 
@@ -550,18 +530,21 @@ cdef class Reactor:
             self._check_idle(slot)
             return
         while count:
+            if s.leaves:
+                _leave(self)
             some = self._make(s, count)
             if not some:
                 self._arm(1)
                 return
             count -= some
+            self.remaining -= some
+            if _joins(self, s, NEVER, some):
+                continue
             now = ws_now_ns()
             if not self._write(s, self.batch.data, self.batch.size, now):
+                self.remaining += some
                 return
-            self.remaining -= some
-            self.counts.sent += some
-            self.counts.bytes_sent += self.batch.size
-            self._have_left(s, now, now, some)
+            self._have_left(s, NEVER, now, some, self.batch.size)
 
     cdef inline uint32_t _make(self, ws_session *s, uint32_t most) noexcept nogil:
         """Makes the messages that leave next, or takes as many equal ones. Returns how many leave together; 0: none can."""
@@ -571,8 +554,15 @@ cdef class Reactor:
         self.batch.size = most * self.frame_bytes
         return most
 
-    cdef inline void _have_left(self, ws_session *s, int64_t due, int64_t sent, uint32_t count) noexcept nogil:
-        """Notes the messages that were made last as in flight, unless no reply is awaited."""
+    cdef inline void _have_left(self, ws_session *s, int64_t due, int64_t sent, uint32_t count, size_t size) noexcept nogil:
+        """Counts messages that have left, and notes them as in flight, unless no reply is awaited."""
+        if not self.on_schedule:
+            due = sent
+        if due >= self.measured_from or not self.on_schedule:
+            self.counts.sent += count
+            self.counts.bytes_sent += size
+        else:
+            self.counts.warmup_sent += count
         if self.rules.by == WS_BY_ORDER:
             ws_launch(s, due, sent, count)
         elif self.rules.by == WS_UNAWAITED:
@@ -586,6 +576,8 @@ cdef class Reactor:
     cdef void _send_one(self, ws_session *s, int64_t due) noexcept nogil:
         """Open loop: sends a message that is due, or keeps it until there is room."""
         cdef int64_t now
+        if s.leaves:
+            _leave(self)
         if s.in_flight >= self.max_in_flight:
             ws_keep_due(s, due)
             return
@@ -593,57 +585,42 @@ cdef class Reactor:
             self.counts.dropped += due >= self.measured_from
             self._arm(1)
             return
+        if _joins(self, s, due, 1):
+            return
         now = ws_now_ns()
         if s.out.end - s.out.at > QUEUED_BYTES or not self._write(s, self.batch.data, self.batch.size, now):
             # The session is dead, as the reader is about to find, or the target reads nothing.
             self.counts.dropped += due >= self.measured_from
             return
-        self._have_left(s, due, now, 1)
-        if due >= self.measured_from:
-            self.counts.sent += 1
-            self.counts.bytes_sent += self.batch.size
-        else:
-            self.counts.warmup_sent += 1
+        self._have_left(s, due, now, 1, self.batch.size)
 
     cdef bint _write(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Sends bytes; the kernel, or the queue for it, takes all. Returns False if the connection is broken."""
-        cdef int taken
-        if not s.tls:
-            return self._send(s, data, size, now)
-        while size:
-            taken = ws_tls_write(s.tls, data, <int>min(size, <size_t>WS_BUFFER))
-            if taken <= 0:
-                return False
-            data += taken
-            size -= taken
-        return self._send_encrypted(s, now)
-
-    cdef bint _send_encrypted(self, ws_session *s, int64_t now) noexcept nogil:
-        """Sends what OpenSSL has made. Returns False if the connection is broken."""
-        cdef int size
-        while True:
-            size = ws_tls_take(s.tls, self.cipher, WS_BUFFER)
-            if size <= 0:
-                return True
-            if not self._send(s, self.cipher, size, now):
-                return False
+        return _encrypt(self, s, data, size, now) if s.tls else self._send(s, data, size, now)
 
     cdef bint _send(self, ws_session *s, const uint8_t *data, size_t size, int64_t now) noexcept nogil:
         """Hands bytes to the kernel, and keeps what it does not take. Returns False if the connection is broken."""
         cdef ssize_t taken = 0
         if not s.out.end:
             taken = ws_send(s.fd, data, size)
-            if taken == <ssize_t>size:
-                return True
             if taken < 0:
-                if errno != EAGAIN and errno != EINTR:
-                    # The kernel reports a reset once: the read that follows finds a mere end.
-                    if errno == ECONNRESET:
-                        s.error = errno
-                    return False
-                taken = 0
+                taken = -errno
+        return self._taken(s, data, size, taken, now)
+
+    cdef bint _taken(self, ws_session *s, const uint8_t *data, size_t size, ssize_t taken, int64_t now) noexcept nogil:
+        """Keeps what the kernel did not take; `taken` may be a negative errno. Returns False if the connection is broken."""
+        if taken == <ssize_t>size:
+            return True
+        if taken < 0:
+            if taken != -EAGAIN and taken != -EINTR:
+                # The kernel reports a reset once: the read that follows finds a mere end.
+                if taken == -ECONNRESET:
+                    s.error = ECONNRESET
+                return False
+            taken = 0
         if not s.blocked_since:
             s.blocked_since = now
+            ws_kernel_await_room(&self.kernel, <uint32_t>(s - self.all))
         return ws_append(&s.out, data + taken, size - taken)
 
     cdef void _flush(self, ws_session *s) noexcept nogil:
@@ -656,6 +633,8 @@ cdef class Reactor:
                     continue
                 if errno != EAGAIN:
                     s.error = errno
+                else:
+                    ws_kernel_await_room(&self.kernel, <uint32_t>(s - self.all))
                 return
             s.out.at += taken
         ws_clear_out(&s.out)
@@ -699,11 +678,14 @@ cdef class Reactor:
 
     cdef void _send_due(self) noexcept nogil:
         """Sends what is due, and sets the timer for what is due next."""
+        self.again = False
+        if not self.ended and not self.no_session:
+            self._dispatch_due()
+            _leave(self)
+
+    cdef void _dispatch_due(self) noexcept nogil:
         cdef int left = SENDS_A_TURN
         cdef int64_t due
-        self.again = False
-        if self.ended or self.no_session:
-            return
         while self.cursor < self.n_block:
             due = self.block[self.cursor]
             if due >= self.end:
@@ -722,7 +704,7 @@ cdef class Reactor:
         self.wants_block = True
 
     cdef void _arm(self, int64_t at) noexcept nogil:
-        ws_arm(&self.kernel, at)
+        ws_kernel_arm(&self.kernel, at)
         self.armed = True
 
     cdef bint _dispatch(self, int64_t due) noexcept nogil:
@@ -798,6 +780,7 @@ cdef class Reactor:
         else:
             self.waits_if_none = False
             self._dispatch(due)
+            _leave(self)
 
     @property
     def next_due(self):
@@ -813,6 +796,7 @@ cdef class Reactor:
     def fire(self, uint32_t slot, uint32_t count):
         """Closed loop: sends so many messages, or as many as are left."""
         self._fire(slot, count)
+        _leave(self)
         self._call_for_events()
 
     def write(self, uint32_t slot, bytes data):
@@ -859,6 +843,7 @@ cdef class Reactor:
     def make_up(self, uint32_t slot, uint32_t count):
         """Sends what so many messages that were given up make room for."""
         self._make_up(slot, count)
+        _leave(self)
         self._call_for_events()
 
     def note_fate(self, uint64_t connection, bytes key, bint late):
@@ -957,6 +942,12 @@ cdef class Reactor:
         return values
 
 
+def why_no_io_uring():
+    """Returns what of io_uring does not work here, tried in earnest, and the errno, 0 if there is none; None if all does."""
+    cdef const char *refused = ws_uring_probe()
+    return None if refused == NULL else ((<bytes>refused).decode(), errno)
+
+
 cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
     (<Reactor>loop)._control(<ws_session *>session, opcode, payload, size)
 
@@ -976,8 +967,4 @@ cdef int _on_question(
     return (<Reactor>loop)._ask(what, place, payload, size, value)
 
 
-cdef void *_grown(void *memory, size_t size) except NULL:
-    memory = realloc(memory, size)
-    if not memory:
-        raise MemoryError
-    return memory
+include "sleeping.pxi"

@@ -50,18 +50,21 @@ class Alarms:
 
     def _ring(self) -> None:
         heap, now_ns, left = self._heap, monotonic_ns(), ALARMS_PER_LOOK
-        until = self._order()
+        latest = self._order()
         # What the targets set meanwhile is armed for once, below.
         self._ringing = True
         try:
-            # An alarm that is set for a passed instant while these ring is one of the next turn.
-            while heap and heap[0][0] <= now_ns and heap[0][1] < until:
+            while heap:
+                at_ns, number, kind, target = heap[0]
+                # An alarm that is set for a passed instant while these ring is one of the next turn.
+                if at_ns > now_ns or number > latest:
+                    break
                 if not left:
                     if monotonic_ns() >= now_ns + TURN_NS:
                         break
                     left = ALARMS_PER_LOOK
                 left -= 1
-                at_ns, _, kind, target = heappop(heap)
+                heappop(heap)
                 target.on_alarm(kind, at_ns)
         finally:
             self._ringing = False

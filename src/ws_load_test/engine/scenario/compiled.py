@@ -103,7 +103,8 @@ class CompiledRole:
         self._rooms = rooms
 
         def compiled(step: Step, *, always: bool = False, to_totals: bool = False) -> CompiledStep:
-            row = rows.step(role.name, step.name, always=always)
+            to_totals = to_totals and step.send is not None
+            row = rows.step(role.name, step.name, always=always, to_totals=to_totals)
             return CompiledStep(role.name, step, texts, row, times, to_totals=to_totals)
 
         self.open = in_choices([compiled(step, always=True) for step in role.open])

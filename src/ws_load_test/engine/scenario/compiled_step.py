@@ -51,6 +51,7 @@ class CompiledStep:
         "captures",
         "close",
         "completes",
+        "counts_at_once",
         "expect",
         "is_delivered",
         "name",
@@ -74,7 +75,7 @@ class CompiledStep:
             texts: Compiler of its texts.
             row: Its counts.
             times: Bounds of the plan, where the step has none of its own.
-            to_totals: Its messages are part of the load, and counted in the run's totals as well.
+            to_totals: It sends messages that are part of the load, and counted in the run's totals as well.
         """
         self.role = role
         self.name = step.name
@@ -97,15 +98,13 @@ class CompiledStep:
             self.completes = texts.all_of(step.awaits)
         self.captures = compile_captures(step.captures)
         self.expect: Expectations = tuple((str(check), texts.test(check)) for check in step.expect)
-        self.to_totals = to_totals and step.send is not None
+        self.to_totals = to_totals
+        self.counts_at_once = to_totals and row.totals is not None
+        """Its row counts its messages in the totals as well; else their sessions' owners do."""
         self.is_delivered = bool(step.deliver_to)
         """Other sessions receive its message."""
         self.publishing: Publishing | None = None
         """Publishers of its message; None: no session receives it."""
-
-    def draw_wait_ns(self, random: Random) -> int:
-        """Returns the time before it, in ns."""
-        return 0 if self.wait is None else self.wait.draw_ns(random)
 
     def pick(self, random: Random) -> CompiledStep:  # noqa: ARG002 - a Choice draws
         """Returns the step itself."""

@@ -11,6 +11,7 @@ from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.common.units import format_duration
 from ws_load_test.engine.conversations.streamed import Answer, record_answer, record_gap
+from ws_load_test.metrics.sample_buffer import LAST_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,18 +63,17 @@ class Exchange:
             True if it awaits a message; False if it is complete.
         """
         self.step, self.due_ns = step, due_ns
-        sent = False
-        if step.outgoing is None:
+        if step.outgoing is not None:
+            awaiting = self._send(player, step, due_ns)
+        else:
+            awaiting = True
             # What was read together with the message that completed the step before may complete this one.
             self.sent_ns = due_ns
-            if step.completes is None:
-                return False
-            self._count_awaited(step, due_ns)
-        else:
-            sent = self._send(player, step, due_ns)
+            if step.completes is not None:
+                self._count_awaited(step, due_ns)
         if step.completes is None or player.connection.closing:
             return False
-        self.awaiting = sent or step.outgoing is None
+        self.awaiting = awaiting
         if step.stream is not None:
             self.answer = Answer(due_ns, self.sent_ns)
         deadline_ns = self.deadline_ns = self.sent_ns + step.timeout_ns
@@ -84,32 +84,41 @@ class Exchange:
 
     def _send(self, player: SteppingSession, step: CompiledStep, due_ns: int) -> bool:
         """Sends the step's message. Returns False if it could not leave, which is counted."""
-        load, owner, row = player.load, player.connection.owner, step.row
-        outgoing = step.outgoing
-        assert outgoing is not None
         publishing = step.publishing
         if publishing is not None:
             publishing.prepare(player, due_ns)
-        seq = self.seq = load.next_number()
-        frame = outgoing.frame(seq, player)
-        self.sent_ns = sent_ns = monotonic_ns()
+        seq = self.seq = player.load.next_number()
+        assert step.outgoing is not None
+        frame = step.outgoing.frame(seq, player)
+        self.sent_ns = monotonic_ns()
         has_left = player.write(frame)
+        row = step.row
+        if has_left and step.counts_at_once and step.completes is not None and due_ns >= row.samples.measured_from_ns:
+            row.exchanges += 1
+            player.connection.owner.tally.bytes_sent += len(frame)
+        else:
+            self._count_send(player, step, len(frame), has_left=has_left)
         if publishing is not None and has_left:
             publishing.confirm(player)
-        awaits = step.completes is not None
+            owner = player.connection.owner
+            owner.tally.publishes_sent += step.to_totals and due_ns >= owner.samples.measured_from_ns
+        return has_left
+
+    def _count_send(self, player: SteppingSession, step: CompiledStep, frame_bytes: int, *, has_left: bool) -> None:
+        """Counts the step's message, which has left or not, where more is to be counted than that it was sent."""
+        owner, row, due_ns, awaits = player.connection.owner, step.row, self.due_ns, step.completes is not None
         if due_ns >= row.samples.measured_from_ns:
             row.is_used = True
-            _count_sent(row, due_ns, sent_ns, has_left=has_left, awaits=awaits)
+            _count_sent(row, due_ns, self.sent_ns, has_left=has_left, awaits=awaits)
         if not step.to_totals:
-            owner.tally.bytes_sent += len(frame) if has_left else 0
+            owner.tally.bytes_sent += frame_bytes if has_left else 0
         elif due_ns >= owner.samples.measured_from_ns:
-            _count_sent(owner, due_ns, sent_ns, has_left=has_left, awaits=awaits)
-            owner.tally.bytes_sent += len(frame) if has_left else 0
+            _count_sent(owner, due_ns, self.sent_ns, has_left=has_left, awaits=awaits)
+            owner.tally.bytes_sent += frame_bytes if has_left else 0
         else:
             # A worker may learn of its start a little late: what completes the step counts no more than its message.
             self.due_ns = NOT_MEASURED_NS
             owner.tally.warmup_sent += has_left
-        return has_left
 
     def _count_awaited(self, step: CompiledStep, due_ns: int) -> None:
         row = step.row
@@ -170,29 +179,40 @@ class Exchange:
         return stream.is_first(payload, self.seq, player)
 
     def _complete(self, player: SteppingSession, step: CompiledStep, payload: bytes, at_ns: int) -> None:
-        due_ns, sent_ns = self.due_ns, self.sent_ns
+        due_ns = self.due_ns
         self.awaiting, self.deadline_ns, self.answer = False, 0, None
-        row = step.row
-        row.is_used = True
-        row.samples.append(due_ns, sent_ns, at_ns, 1)
-        if step.to_totals:
-            player.connection.owner.samples.append(due_ns, sent_ns, at_ns, 1)
+        step.row.is_used = True
+        samples = step.row.samples
+        row = samples.length
+        samples.due[row] = due_ns
+        samples.sent[row] = self.sent_ns
+        samples.done[row] = at_ns
+        samples.length = row + 1
+        if row == LAST_ROW:
+            samples.flush()
+        owner = player.connection.owner
+        if step.to_totals and not step.counts_at_once:
+            owner.samples.append(due_ns, self.sent_ns, at_ns, 1)
+        if step.publishing is not None and step.to_totals and due_ns >= owner.samples.measured_from_ns:
+            owner.tally.publishes_acknowledged += 1
         if step.captures:
             player.capture(step.captures, payload, str(step))
         if step.expect:
             self._check(player, step, payload)
         self.completed(player, at_ns)
 
-    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> None:
+    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> Fault | None:
+        """Counts the fault of the first check of `expect` that a message fails. Returns it; None if it fails none."""
         if self.due_ns < step.row.samples.measured_from_ns:
-            return
+            return None
         for name, test in step.expect:
             if not test(payload, self.seq, player):
                 text = f"completed {step} with a message that fails expect {name}"
                 fault, owner = Fault(FaultKind.CHECK_FAILED, text=text), player.connection.owner
                 owner.fault(fault)
                 step.row.count_fault(fault, owner)
-                return
+                return fault
+        return None
 
     # --- Answers of many messages -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ a further message of an answer that has begun. What is left is a push.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault
@@ -93,6 +93,8 @@ class Player(StepSender):
         "wake_ns",
     )
 
+    timer_type: ClassVar[type[RepeatingStep]] = RepeatingStep
+
     def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:
         """Takes what the sessions of a worker share, and the feed's row of this one."""
         super().__init__(role, connection, row)
@@ -148,12 +150,21 @@ class Player(StepSender):
 
     def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - text or binary
         """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
-        return 0 if self.take(payload, at_ns) else self.connection.count_unsolicited(payload)
+        return 0 if self.take(payload, at_ns) else self.count_push(payload, at_ns)
 
     def take(self, payload: bytes, at_ns: int) -> bool:
         """Takes a message read at an instant. Returns False if no step and no reaction takes it."""
-        if self.awaiting and self.offer(self, payload, at_ns):
-            return True
+        if self.awaiting:
+            step = self.step
+            assert step is not None
+            assert step.completes is not None
+            if step.stream is not None:
+                if self.offer(self, payload, at_ns):
+                    return True
+            # What was read before the step's message left answers something else.
+            elif at_ns >= self.sent_ns and step.completes(payload, self.seq, self):
+                self._complete(self, step, payload, at_ns)
+                return True
         for timer in self.timers:
             if timer.awaiting and timer.offer(self, payload, at_ns):
                 return True
@@ -224,10 +235,10 @@ class Player(StepSender):
         step = self.step
         if step is None:
             self._begin_own_iteration(at_ns)
-            return
-        done_ns = self._take(step, at_ns)
-        if done_ns:
-            self._advance(done_ns)
+        elif not self.connection.closing and not self.begin(self, step, at_ns):
+            done_ns = self._end_of(step)
+            if done_ns:
+                self._advance(done_ns)
 
     def _advance(self, done_ns: int) -> None:
         """Goes on behind a step that was complete at an instant, as far as nothing is to be waited for."""
@@ -243,22 +254,20 @@ class Player(StepSender):
                 return
             step = self.step = section[self.position].pick(random)
             if step.wait is not None:
-                due_ns = done_ns + step.draw_wait_ns(random)
+                due_ns = done_ns + step.wait.draw_ns(random)
                 if due_ns > done_ns:
                     # By an alarm even if it has passed: a session that is late is not to keep all others waiting.
                     self.wake_ns = due_ns
                     self.load.alarms.set(due_ns, self, WAIT)
                     return
-            done_ns = self._take(step, done_ns)
+            if self.connection.closing or self.begin(self, step, done_ns):
+                return
+            done_ns = self._end_of(step)
             if not done_ns:
                 return
 
-    def _take(self, step: CompiledStep, due_ns: int) -> int:
-        """Takes a step. Returns the instant at which it was complete; 0 if it is not, or the session is at its end."""
-        if self.connection.closing:
-            return 0
-        if self.begin(self, step, due_ns):
-            return 0
+    def _end_of(self, step: CompiledStep) -> int:
+        """Returns the instant at which a step that awaits nothing was complete; 0 if the session is at its end."""
         if step.close is not None:
             self._close(step.close)
             return 0
@@ -281,7 +290,7 @@ class Player(StepSender):
             self.states = tuple(
                 ReactionState(self, reaction, now_ns) if reaction.needs_state else None for reaction in role.reactions
             )
-        self.timers = tuple(RepeatingStep(self, timer, now_ns) for timer in role.timers)
+        self.timers = tuple(self.timer_type(self, timer, now_ns) for timer in role.timers)
         self._settle()
 
     def _settle(self) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.scenario.compiled_step import Publishing, StepTimes
     from ws_load_test.engine.scenario.rows import ScenarioRows
     from ws_load_test.engine.scenario.texts import Outgoing, Speaker, Texts
+    from ws_load_test.plan.correlation import Check
     from ws_load_test.plan.scenario.model import Role
 
 MAX_KNOWN_CONTENTS = 1024
@@ -37,9 +38,10 @@ class RoleCode:
         self.coroutine = found.coroutine
         self.functions = found.functions
         """Functions that take messages, by the name of the reaction."""
-        self.file = split_place(role.python)[0]
-        """Path of its file, as it is written."""
-        self.path = str(Path(self.file).absolute())
+        path = Path(split_place(role.python)[0])
+        self.file = path.name
+        """Name of its file: its folder may be that of another machine."""
+        self.path = str(path.absolute())
         self.timeout_ns = times.timeout_ns
         """Time-out of steps that have none of their own."""
         self.publishes = bool(role.deliver_to)
@@ -66,25 +68,32 @@ class RoleCode:
             step = self._steps[asked] = self._compiled(asked)
         return step
 
+    def _checks(self, written: Checks) -> tuple[Check, ...]:
+        found = checks_of(written)
+        for check in found:
+            self._texts.has_values(self._texts.template(str(check)))
+        return found
+
     def _compiled(self, asked: AskedStep) -> CompiledStep:
         stream = asked.stream
         model = Step(
             name=asked.name,
-            awaits=checks_of(asked.awaits),
+            awaits=self._checks(asked.awaits),
             timeout_ns=asked.timeout_ns,
-            expect=checks_of(asked.expect),
+            expect=self._checks(asked.expect),
         )
-        row = self._rows.step(self._role, asked.name, always=asked.opens)
-        step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=False)
+        to_totals = asked.sends and asked.is_load
+        row = self._rows.step(self._role, asked.name, always=asked.opens, to_totals=to_totals)
+        step = CompiledStep(self._role, model, self._texts, row, self._times, to_totals=to_totals)
         if asked.sends:
-            step.outgoing, step.to_totals = self._spoken, asked.is_load
+            step.outgoing = self._spoken
         if asked.publishes:
             step.is_delivered, step.publishing = True, self.publishing
         if stream is not None and step.completes is not None:
-            first, each = stream.first, checks_of(stream.each)
+            first, each = stream.first, self._checks(stream.each)
             step.stream = StepStream(
                 is_last=step.completes,
-                is_first=None if first == ANY else self._texts.all_of(checks_of(first)),
+                is_first=None if first == ANY else self._texts.all_of(self._checks(first)),
                 belongs=self._texts.all_of(each) if each else None,
                 stall_ns=self._times.stall_ns,
                 count=parse_number_place(stream.count_at) if stream.count_at else "",

@@ -18,12 +18,18 @@ from ws_load_test.engine.scenario.audience_player import AudienceCoroutinePlayer
 from ws_load_test.engine.scenario.compiled import CompiledRole
 from ws_load_test.engine.scenario.compiled_step import StepTimes
 from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
+from ws_load_test.engine.scenario.followed_player import FollowedSessions
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
 from ws_load_test.engine.scenario.rows import ScenarioRows
 from ws_load_test.engine.scenario.texts import Texts
-from ws_load_test.engine.scenario.tracing_player import TracingAudiencePlayer, TracingPlayer
+from ws_load_test.engine.scenario.tracing_player import (
+    TracingAudienceCoroutinePlayer,
+    TracingAudiencePlayer,
+    TracingCoroutinePlayer,
+    TracingPlayer,
+)
 from ws_load_test.metrics.scenario_metrics import AT_DIAL
 from ws_load_test.plan.load_sharing import LoadState
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
@@ -33,8 +39,10 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.conversations.streamed import Recorder
     from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.fan_out.audience import Audience
+    from ws_load_test.engine.scenario.followed_player import PlayerType
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
@@ -70,8 +78,10 @@ class ScenarioLoad:
     coroutine_player_type: type[CoroutinePlayer] = CoroutinePlayer
     """The same for roles that are coroutines."""
 
-    def __init__(self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None]) -> None:
-        """Takes the share of a plan; `compile` makes it complete."""
+    def __init__(
+        self, plan: Plan, share: Shard, on_idle: Callable[[Connection], None], totals: Recorder | None = None
+    ) -> None:
+        """Takes the share of a plan, and the owner of all sessions, if that is one; `compile` makes it complete."""
         assert plan.scenario is not None
         self.sessions = 0
         self.on_change: Callable[[], None] = lambda: None
@@ -81,7 +91,7 @@ class ScenarioLoad:
         """Keeper of the sessions, once there is one."""
         self.alarms = Alarms()
         self.random = Random(f"scenario {share.index} of {share.count}")  # noqa: S311 - load, not secrets
-        self.rows = ScenarioRows()
+        self.rows = ScenarioRows(totals)
         self.next_number: Callable[[], int] = share.numbers().__next__
         self.audience: Audience | None = None
         """Subscribers and publishers; None where no session receives what others send."""
@@ -98,6 +108,8 @@ class ScenarioLoad:
         """Iterations of the roles that have a rate, by the role's name."""
         self._arrivals: dict[str, RoleArrivals] = {}
         """Arrivals of the roles that have a rate of them, by the role's name."""
+        self.followed: FollowedSessions | None = None
+        """Sessions of which each step and message is noted; None: there are none."""
         self._started_ns = 0
         self._waiting: set[int] = set()
         """Numbers of the sessions that were there at the start, and have not begun."""
@@ -107,13 +119,15 @@ class ScenarioLoad:
         cls,
         plan: Plan,
         share: Shard,
-        owner: SessionListener,  # noqa: ARG003 - sessions have theirs
+        owner: SessionListener,
         *,
         on_exhausted: Callable[[], None],  # noqa: ARG003 - sessions go on to the end
         on_idle: Callable[[Connection], None],
     ) -> Self:
         """Returns the load of a plan (`LoadModel.of`)."""
-        return cls(plan, share, on_idle)
+        # Where clients misbehave, or nodes are measured apart, each session has an owner of its own.
+        is_of_all = plan.misbehaving is None and plan.node is None
+        return cls(plan, share, on_idle, owner if is_of_all else None)
 
     def compile(self, source: MessageGenerator, row_of: Callable[[int], Row]) -> None:
         """Compiles the roles.
@@ -149,9 +163,17 @@ class ScenarioLoad:
             self._schedules[role.name] = IterationSchedule(role.name, schedule, self, self._plan.timeout_ns)
         if plan.arrive_per_s is not None:
             schedule = RoleSchedule(plan.arrive_per_s, weights, share.index, plan.arrivals, plan.seed)
-            before = share.size(role.first_number)
-            numbers = [share.global_index(before + place) for place in range(weights[share.index])]
-            self._arrivals[role.name] = RoleArrivals(role.name, schedule, numbers, self)
+            self._arrivals[role.name] = RoleArrivals(role.name, schedule, self._numbers(role), self)
+
+    def _numbers(self, role: CompiledRole) -> Sequence[int]:
+        """Returns the numbers of a role's sessions on this worker."""
+        share, first = self._share, role.first_number
+        places = range(share.size(first), share.size(first + role.plan.sessions))
+        return [share.global_index(place) for place in places]
+
+    def follow_some(self) -> None:
+        """Follows some sessions of each role from now on: their steps and messages are noted for excerpts."""
+        self.followed = FollowedSessions({role.name: self._numbers(role) for role in self.roles}, self.rows)
 
     def publish_to(self, audience: Audience) -> None:
         """Has messages that others receive delivered to an audience."""
@@ -172,7 +194,8 @@ class ScenarioLoad:
 
     def trace_through(self, log: TraceLog) -> None:
         """Notes the trace contexts of the steps of sessions that open from now on."""
-        self.traces, self.player_type = log, TracingPlayer
+        self.traces = log
+        self.player_type, self.coroutine_player_type = TracingPlayer, TracingCoroutinePlayer
 
     def player(self, connection: Connection) -> Player:
         """Returns the player of a new session."""
@@ -180,13 +203,17 @@ class ScenarioLoad:
         role, row = self.role_of(number), self._row_of(number)
         if self.audience is None:
             kind = self.player_type if role.code is None else self.coroutine_player_type
-            return kind(self, role, connection, row)
+            return self._kind(kind, number)(self, role, connection, row)
         assert isinstance(connection, SubscriberConnection)
         recipient = self.audience.recipient(connection)
         if role.code is not None:
-            return AudienceCoroutinePlayer(self, role, connection, row, recipient)
+            kind_of_code = AudienceCoroutinePlayer if self.traces is None else TracingAudienceCoroutinePlayer
+            return self._kind(kind_of_code, number)(self, role, connection, row, recipient)
         kind_of_audience = AudiencePlayer if self.traces is None else TracingAudiencePlayer
-        return kind_of_audience(self, role, connection, row, recipient)
+        return self._kind(kind_of_audience, number)(self, role, connection, row, recipient)
+
+    def _kind(self, kind: PlayerType, number: int) -> PlayerType:
+        return kind if self.followed is None else self.followed.kind_of(kind, number)
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""
@@ -244,6 +271,8 @@ class ScenarioLoad:
             tally.sessions_completed += 1
         else:
             tally.failed_at[player.place] += 1
+            if self.followed is not None:
+                self.followed.failed(player)
 
     def leaving(self, player: Player) -> None:
         """Takes note that a session goes through `leave`: it need not receive any more what others publish."""
@@ -275,6 +304,8 @@ class ScenarioLoad:
         for player in senders:
             self._take(player, start_ns, first=True)
         self._started_ns = start_ns
+        if self.followed is not None:
+            self.followed.load_began(start_ns)
 
     def add(self, sender: Player) -> None:
         """Takes in a session that has become ready after the start."""
@@ -316,9 +347,7 @@ class ScenarioLoad:
         """Counts an iteration whose last step was complete at an instant."""
         due_ns = player.iteration_due_ns
         if due_ns >= self.rows.measured_from_ns:
-            tally = self.rows.role(player.role.name)
-            tally.iterations_completed += 1
-            tally.iteration_time_ns.record(max(0, done_ns - due_ns))
+            self.rows.count_iteration(player.role.name, max(0, done_ns - due_ns))
 
     def end(self, now_ns: int) -> int:
         """Lets every session end its step in flight. Returns 0: there is no limit that left anything."""

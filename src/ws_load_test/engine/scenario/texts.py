@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from ws_load_test.engine.sessions.deflating_encoder import DeflatingEncoder
 from ws_load_test.messages.fields import ConnectionNumber, MessageNumber, RoomName
-from ws_load_test.messages.named_values import CapturedValue
+from ws_load_test.messages.named_values import CapturedValue, EnvironmentVariable
 from ws_load_test.messages.template import BYTES_IN_TEXT, Template, template_text
 from ws_load_test.plan.correlation import Check, Correlation
 from ws_load_test.plan.scenario.model import Text
@@ -76,12 +76,37 @@ class Texts:
         return Outgoing(render, text.payload, opcode, self._encoders[opcode], prepare)
 
     def spoken(self, content: str | bytes, *, to_audience: bool = False) -> Outgoing:
-        """Compiles a message that the code of a session has given: text with fields, or binary as it is."""
+        """Compiles a message that the code of a session has given: text with fields, or binary as it is.
+
+        Raises:
+            ValueError: A field of it has no value.
+        """
         if isinstance(content, bytes):
             return self.outgoing(Text(content, binary=True))
+        template = self.template(content) if "{" in content else None
+        is_template = template is not None and self.has_values(template)
         payload = content.encode(errors=BYTES_IN_TEXT)
-        is_template = "{" in content and Template(content, self._columns).varies
         return self.outgoing(Text(payload, is_template=is_template), to_audience=to_audience)
+
+    def template(self, text: str) -> Template:
+        """Returns a text with its fields."""
+        return Template(text, self._columns)
+
+    def has_values(self, template: Template) -> bool:
+        """Returns True if a text of code has fields, which all have a value.
+
+        Raises:
+            ValueError: One has none.
+        """
+        for problem in template.problems:
+            raise ValueError(problem)
+        known = self.source.message
+        used = () if known.feed is None else known.feed.used
+        for field in template.fields:
+            is_unknown = isinstance(field, EnvironmentVariable) and field.variable not in known.environment
+            if is_unknown or (field.column and field.column not in used):
+                raise ValueError(f"{{{field.label}}}: no text in the file of the role names it; write it there")
+        return template.varies
 
     def all_of(self, checks: Sequence[Check]) -> Test:
         """Returns a test that a message passes if it satisfies all checks."""
@@ -190,7 +215,7 @@ class Texts:
 class Outgoing:
     """A message that sessions send."""
 
-    __slots__ = ("_encoder", "_opcode", "_payload", "_prepare", "_ready", "_render")
+    __slots__ = ("_encode", "_opcode", "_payload", "_prepare", "_ready", "_render")
 
     def __init__(
         self,
@@ -204,7 +229,7 @@ class Outgoing:
         self._render = render
         self._payload = payload
         self._opcode = opcode
-        self._encoder = encoder
+        self._encode = encoder.frame
         self._prepare = prepare
         self._ready = encoder.frame(payload) if render is None else b""
 
@@ -214,15 +239,17 @@ class Outgoing:
         Raises:
             UsageError: A row of the feed is broken.
         """
-        connection, payload = speaker.connection, self._payload
-        if self._render is not None:
+        connection, render = speaker.connection, self._render
+        if render is None:
+            if connection.deflate is None:
+                return self._ready
+            payload = self._payload
+        else:
             if self._prepare is not None:
                 self._prepare(speaker)
-            payload = self._render(number, connection.number, speaker.row)
-        elif connection.deflate is None:
-            return self._ready
-        if connection.deflate is None:
-            return self._encoder.frame(payload)
+            payload = render(number, connection.number, speaker.row)
+            if connection.deflate is None:
+                return self._encode(payload)
         return DeflatingEncoder(connection, self._opcode).frame(payload)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.engine.scenario.audience_player import AudiencePlayer
+from ws_load_test.engine.scenario.audience_player import AudienceCoroutinePlayer, AudiencePlayer
+from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
 from ws_load_test.engine.scenario.player import Player
 
 if TYPE_CHECKING:
@@ -45,16 +46,18 @@ class TracingPlayer(Player):
             self._log.answered(self._traceparent, at_ns - self.due_ns)
         super()._complete(player, step, payload, at_ns)
 
-    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> None:
+    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> Fault | None:
         self._log.at_fault = self._traceparent
-        super()._check(player, step, payload)
+        fault = super()._check(player, step, payload)
         self._log.at_fault = ""
+        return fault
 
-    def capture(self, captures: Captures, payload: bytes, where: str) -> None:
+    def capture(self, captures: Captures, payload: bytes, where: str) -> Fault | None:
         """Keeps values of a message; a place that has none is a fault of its step."""
         self._log.at_fault = self._traceparent
-        super().capture(captures, payload, where)
+        fault = super().capture(captures, payload, where)
         self._log.at_fault = ""
+        return fault
 
     def fail(self, step: CompiledStep, fault: Fault) -> None:
         """Ends the session, which has failed at a step."""
@@ -74,6 +77,22 @@ class TracingPlayer(Player):
 
 
 class TracingAudiencePlayer(TracingPlayer, AudiencePlayer):
+    """The same in a scenario with a fan-out."""
+
+    __slots__ = ()
+
+
+class TracingCoroutinePlayer(TracingPlayer, CoroutinePlayer):
+    """The same of a role that is a coroutine: an exception in it is traced as its latest message is."""
+
+    __slots__ = ()
+
+    def _crash(self, error: Exception) -> None:
+        self._log.session_ended(self.connection.number, self._traceparent)
+        super()._crash(error)
+
+
+class TracingAudienceCoroutinePlayer(TracingCoroutinePlayer, AudienceCoroutinePlayer):
     """The same in a scenario with a fan-out."""
 
     __slots__ = ()

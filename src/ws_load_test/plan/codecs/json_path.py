@@ -34,7 +34,9 @@ def json_extractor(path: str) -> ValueReader:
         except RecursionError:
             # Nested deeper than any application does, a message has no id; it must not end the run.
             return None
-        return value if type(value) is str else value_text(value)
+        kind = type(value)
+        # Of an integer, the most frequent id, the text is that of JSON.
+        return value if kind is str else str(value) if kind is int else value_text(value)
 
     return read
 

@@ -87,11 +87,11 @@ def _sessions(scenario: Scenario, role: Role) -> str:
 
 
 def _rows(plan: Plan, role: Role) -> Iterator[Row]:
+    yield from _section("opens", role.open, plan, role)
     if role.python:
         assert plan.scenario is not None
         published = f"a message with {{marker}} {_deliveries(plan.scenario, role, role)}" if role.deliver_to else ""
         yield "runs", "", [f"the coroutine {role.python}", *filter(None, [_pace(role), published])]
-    yield from _section("opens", role.open, plan, role)
     yield from _section("repeats", role.steps, plan, role, _pace(role))
     if not role.steps and not role.python and not role.timers:
         yield "listens", "", ["and sends nothing more" if role.reactions else "and counts what comes as pushes"]

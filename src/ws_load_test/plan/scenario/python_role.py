@@ -12,11 +12,12 @@ async def player(session: Session) -> None:
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, get_args, overload
@@ -196,8 +197,10 @@ class PythonRole:
         Without a function, ``player.on("json:op=typing", name="typing")`` counts them.
 
         Raises:
-            ValueError: A check is none.
+            ValueError: A check is none, or there is a reaction of this name.
         """
+        if any(one.name == name for one in self.reactions):
+            raise ValueError(f'there is a reaction "{name}" already; give this one another name')
         checks = tuple(parse_check(one) for one in when)
         self.reactions.append(Reaction(name, checks, fault=fault, sequence=sequence, per=per))
 
@@ -272,6 +275,15 @@ def load_role(place: str) -> PythonRole:
         )
     others = f"it has {', '.join(roles)}" if roles else "write @role above a coroutine"
     raise ValueError(f'{quoted_path(path)} has no role "{name}"; {others}')
+
+
+def texts_in(place: str) -> Iterator[str]:
+    """Yields the texts in the file of a role that `load_role` has found, of which some are messages; no docstrings."""
+    tree = ast.parse(Path(split_place(place)[0]).read_bytes())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.value
 
 
 @lru_cache

@@ -182,9 +182,10 @@ LIMITS = (
     OptionSpec(
         name="engine",
         metavar="NAME",
-        help="data plane: native (compiled), portable, or auto: native where it can run the plan",
+        help="data plane: native (compiled; by io_uring where it is allowed), native-epoll, portable, or auto: native "
+        "where it can run the plan",
         group=Group.GENERATOR,
-        parse=option_values.choice("auto", "native", "portable"),
+        parse=option_values.choice("auto", "native", "native-epoll", "portable"),
         default="auto",
         field="engine",
     ),

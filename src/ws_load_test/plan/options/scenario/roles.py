@@ -16,7 +16,7 @@ from ws_load_test.plan.options.scenario.steps import Placed, read_reactions, rea
 from ws_load_test.plan.options.scenario.values import role_name
 from ws_load_test.plan.options.scenario.written_role import WrittenRole
 from ws_load_test.plan.scenario.model import Step, Timer
-from ws_load_test.plan.scenario.python_role import load_role, split_place
+from ws_load_test.plan.scenario.python_role import load_role, split_place, texts_in
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read_roles(
         written: The roles as they are written.
         texts: Reads texts and their fields.
         problems: Takes what is wrong.
-        every: What every role does before its own, but for one of Python.
+        every: What every role does before its own.
     """
     roles: dict[str, WrittenRole] = {}
     for name, table in written.items():
@@ -53,6 +53,8 @@ def read_roles(
             problems.add(place, f"takes a table such as [role.{name}], not {kind_of(table)}")
     _check_empty_roles(roles, problems)
     first = _first_of_every_role(every, texts, problems)
+    for role in roles.values():
+        _check_names_of_code(role, first, problems)
     complete = {name: _named(_after(first, _with_base(role, roles, problems))) for name, role in roles.items()}
     broken = any(problems.has((*role.place, "like")) for role in roles.values())
     for role in complete.values():
@@ -87,8 +89,6 @@ def _first_of_every_role(every: Mapping[str, Any], texts: Texts, problems: Probl
 
 def _after(first: WrittenRole, role: WrittenRole) -> WrittenRole:
     """Returns a role that does first what every role does."""
-    if "python" in role.values:
-        return role
     return replace(
         role,
         open=first.open + role.open,
@@ -111,11 +111,21 @@ def _read_role(name: str, table: Mapping[str, Any], place: Path, texts: Texts, p
     )
     _check_role(role, problems)
     if "python" in values and not problems.has(place):
-        role = _with_code(role, problems)
+        role = _with_code(role, texts, problems)
     return role
 
 
-def _with_code(role: WrittenRole, problems: Problems) -> WrittenRole:
+def _check_names_of_code(role: WrittenRole, first: WrittenRole, problems: Problems) -> None:
+    """Finds reactions of a coroutine's file whose name a preset has, so that its messages would be taken for others."""
+    taken = {one.part.name for one in first.reactions}
+    if "python" in role.values:
+        for one in role.reactions:
+            if one.part.name in taken:
+                text = f'its reaction "{one.part.name}" has the name of one of the preset; give it another name'
+                problems.add(one.place, text)
+
+
+def _with_code(role: WrittenRole, texts: Texts, problems: Problems) -> WrittenRole:
     """Returns a role of Python with the reactions of its file, which is found beside the plan file or here."""
     here, written = (*role.place, "python"), role.values["python"]
     beside = os.path.join(problems.folder, written)  # noqa: PTH118 - an absolute path stays what it is
@@ -125,6 +135,8 @@ def _with_code(role: WrittenRole, problems: Problems) -> WrittenRole:
     except ValueError as error:
         problems.add(here, str(error))
         return role
+    for text in texts_in(found_at):
+        texts.keep_fields(text, here)
     reactions = tuple(Placed(one, here) for one in found.reactions)
     return replace(
         role,

@@ -82,6 +82,12 @@ class Texts:
             return None
         return payload.removeprefix(BOM_UTF8)
 
+    def keep_fields(self, written: str, place: Path) -> None:
+        """Keeps the fields of a text that may be a message: columns of a feed, variables of the environment, traces."""
+        template = Template(written, self._columns)
+        if template.fields:
+            self._keep(template, place)
+
     def check_fields(self, checks: Iterable[Check], place: Path) -> None:
         """Finds fields of checks that no message of the target can have the value of."""
         for check in checks:
@@ -100,12 +106,15 @@ class Texts:
                 self._problems.add(place, problem.replace("--feed FILE", 'feed = "FILE"'))
         if not self._has_rooms and any(isinstance(field, RoomName) for field in template.fields):
             self._problems.add(place, "{room} has no name without rooms; add rooms = 10, or their names")
+        self._keep(template, place)
+        return template
+
+    def _keep(self, template: Template, place: Path) -> None:
         values, missing = values_of(variables_in((template,)))
         self.environment |= values
         for sentence in missing:
             self._problems.add(place, sentence)
         self.templates.append(template)
-        return template
 
 
 def fields_of_text(text: Text | None) -> tuple[TemplateField, ...]:
