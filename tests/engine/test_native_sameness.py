@@ -216,7 +216,7 @@ def test_ends_of_every_kind_are_counted_alike_wherever_they_are_cut(end):
 TEXTS = {
     "whole": frames.encode_frame(frames.TEXT, "größer 中 😀".encode()),
     "characters in two fragments": b"".join(
-        fragment(opcode, part, fin=opcode == 0) + PING
+        PING + fragment(opcode, part, fin=opcode == 0)
         for opcode, part in ((1, b"\xe4\xb8"), (0, b"\xad \xf0\x9f\x98\x80"))
     ),
     "binary": frames.encode_frame(frames.BINARY, b"\xff\xc0"),

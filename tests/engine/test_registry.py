@@ -103,6 +103,15 @@ def test_where_io_uring_is_forbidden_the_native_engine_takes_epoll_and_says_why(
     assert registry.why_engine(plan) == "native"
 
 
+@pytest.mark.skipif(bool(registry.why_missing("native")), reason="not built")
+def test_on_a_schedule_the_compiled_loop_asks_by_epoll():
+    for name in ("auto", "native", "native-epoll"):
+        assert engine_for(make_plan("ws://h/", rate=1), name).name == "native-epoll"
+    assert "better on a schedule" in registry.why_engine(make_plan("ws://h/", rate=1))
+    if not registry.why_no_io_uring():
+        assert engine_for(make_plan("ws://h/")).name == engine_for(make_plan("ws://h/"), "native").name == "native"
+
+
 def test_what_is_not_built_is_found_without_the_rest_of_the_engine(monkeypatch):
     assert [name for name in ENGINES if not registry.why_not_built(name)] == BUILT
     for module in ("reactor", "engine"):

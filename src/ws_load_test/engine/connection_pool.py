@@ -278,6 +278,7 @@ class ConnectionPool:
         self._group_of(connection.number).begin(connection)
         if self.audience is not None:
             self.audience.joined(connection.number)
+        self.factory.session_ready(connection)
         if self.loading:
             # The load may have begun on it already: it was ready before this was called.
             if connection.sender.sends_load and not connection.sender.carries_load:

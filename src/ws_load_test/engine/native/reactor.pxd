@@ -253,6 +253,27 @@ cdef extern from "streams.h" nogil:
     void ws_end_read(ws_streams *, uint32_t)
     int ws_expired_answer(ws_rules *, ws_streams *, ws_session_ids *, int64_t, int64_t, ws_match *)
 
+cdef extern from "deliveries.h" nogil:
+    enum: WS_MARKER_HEAD
+    ctypedef struct ws_delivery:
+        int64_t publisher
+        int64_t number
+        int64_t due
+        int64_t lag
+    ctypedef struct ws_deliveries:
+        bint has_begun
+        uint8_t *head
+        ws_delivery *rows
+        size_t count
+        int64_t *starts
+        size_t turns
+        bint turn_is_open
+        uint64_t foreign
+    int ws_judge_delivery(const ws_rules *, ws_deliveries *, ws_session *, const uint8_t *, size_t, int64_t)
+    unsigned ws_find_deliveries(ws_deliveries *, uint64_t, const uint8_t *, size_t, int64_t)
+    int ws_has_foreign(const ws_deliveries *, const uint8_t *, size_t)
+    void ws_deliveries_free(ws_deliveries *)
+
 cdef extern from "clocks.h" nogil:
     ctypedef struct ws_clocks:
         pass

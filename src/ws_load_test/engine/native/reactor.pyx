@@ -26,6 +26,7 @@ include "messages.pxi"
 include "loans.pxi"
 include "together.pxi"
 include "source.pxi"
+include "deliveries.pxi"
 include "tls.pxi"
 
 cdef enum:
@@ -70,6 +71,7 @@ cdef class Reactor:
     cdef ws_rules rules
     cdef ws_streams streams
     cdef MessageSource messages  # None where all are equal
+    cdef FoundDeliveries deliveries  # None without a fan-out
     cdef ws_batch equal  # equal messages as frames, in a row
     cdef ws_batch *batch  # what leaves next
     cdef object questions, answer
@@ -152,6 +154,10 @@ cdef class Reactor:
         ws_free_room(self.answered, self.capacity * sizeof(Answered))
         ws_kernel_close(&self.kernel)
 
+    def close(self):
+        """Closes the loop's own descriptors: it runs no more, and what it has counted can still be taken."""
+        ws_kernel_close(&self.kernel)
+
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
         if number >= 4:
             return &self.streams.times[number - 4]
@@ -193,6 +199,10 @@ cdef class Reactor:
     def vary(self, MessageSource messages not None):
         """Takes messages that are made as they leave, once, in place of equal ones."""
         self.messages, self.batch = messages, &messages.batch
+
+    def receive(self, FoundDeliveries deliveries not None):
+        """Takes what deliveries are kept in, once, of sessions that await no replies."""
+        self.deliveries, self.taker.message = deliveries, _on_delivery
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -331,6 +341,8 @@ cdef class Reactor:
             self._make_up(self.answered[j].slot, self.answered[j].count)
         self.n_answered = 0
         _leave(self)
+        if self.deliveries is not None:
+            self.deliveries.found.turn_is_open = False
         if self.on_schedule and not self.armed:
             self._send_due()
         ws_kernel_end_turn(&self.kernel)
@@ -431,6 +443,11 @@ cdef class Reactor:
             &self.rules, &self.streams, s, <uint32_t>(s - self.all), payload, size, self.read_at, self.measured_from, &match
         )
         return 0 if found == WS_PART else self._count_message(s, found, &match, payload, size)
+
+    cdef int _delivery(self, ws_session *s, const uint8_t *payload, size_t size) noexcept nogil:
+        """Takes a whole message that may be a delivery. Returns 0: it answers nothing."""
+        cdef int found = ws_judge_delivery(&self.rules, &self.deliveries.found, s, payload, size, self.read_at)
+        return 0 if found == WS_PART else self._count_message(s, found, NULL, payload, size)
 
     cdef inline int _count_message(
         self, ws_session *s, int found, const ws_match *match, const uint8_t *payload, size_t size
@@ -799,6 +816,12 @@ cdef class Reactor:
         _leave(self)
         self._call_for_events()
 
+    def send(self, uint32_t slot, bytes message):
+        """Sends a message of the load that Python has made. Returns False if it cannot leave, as in `_send_one`."""
+        cdef ws_session *s = &self.all[slot]
+        cdef const uint8_t *frame = <const uint8_t *>PyBytes_AsString(message)
+        return s.out.end - s.out.at <= QUEUED_BYTES and self._write(s, frame, len(message), ws_now_ns())
+
     def write(self, uint32_t slot, bytes data):
         """Sends a frame that is not the load's; the pong to a ping of 8 bytes is waited for."""
         cdef ws_session *s = &self.all[slot]
@@ -948,23 +971,5 @@ def why_no_io_uring():
     return None if refused == NULL else ((<bytes>refused).decode(), errno)
 
 
-cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
-    (<Reactor>loop)._control(<ws_session *>session, opcode, payload, size)
-
-
-cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
-    (<Reactor>loop).opcode = opcode
-    return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
-
-
-cdef int _on_part(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
-    return (<Reactor>loop)._part(<ws_session *>session, payload, size)
-
-
-cdef int _on_question(
-    void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value
-) noexcept nogil:
-    return (<Reactor>loop)._ask(what, place, payload, size, value)
-
-
+include "callbacks.pxi"
 include "sleeping.pxi"

@@ -117,14 +117,16 @@ def unsupported(plan: Plan) -> list[str]:
     correlation, message = plan.correlation, plan.message
     named = [name for name in message.fields if name.startswith(_NAMED)]
     unknown = [name for name in message.fields if name not in named and name.partition(":")[0] not in _FIELDS]
+    # Those of a fan-out are made by Python.
+    makes = plan.fan_out is None
     rules = (
         (bool(correlation.auto_replies), "it answers no messages of the target"),
         (correlation.stream is not None and message.kind == "ping", "it follows no answers to pings"),
         (bool(correlation.greetings) and message.kind == "ping", "it skips no messages where pongs are the replies"),
-        (message.trace_share is not None, "it follows no trace contexts"),
-        (message.sizes is not None, "its messages do not vary in size"),
+        (makes and message.trace_share is not None, "it follows no trace contexts"),
+        (makes and message.sizes is not None, "its messages do not vary in size"),
         (bool(named) and message.kind == "ping", "it fills pings from no feed, and from no environment"),
-        (bool(unknown), f"it does not fill {', '.join(f'{{{name}}}' for name in unknown)}"),
+        (makes and bool(unknown), f"it does not fill {', '.join(f'{{{name}}}' for name in unknown)}"),
     )
     return [reason for applies, reason in rules if applies]
 
