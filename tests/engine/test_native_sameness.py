@@ -218,6 +218,58 @@ def test_ends_of_every_kind_are_counted_alike_wherever_they_are_cut(end):
     assert outcomes[0]["lost"] == count
 
 
+TEXTS = {
+    "whole": frames.encode_frame(frames.TEXT, "größer 中 😀".encode()),
+    "characters in two fragments": b"".join(
+        PING + fragment(opcode, part, fin=opcode == 0)
+        for opcode, part in ((1, b"\xe4\xb8"), (0, b"\xad \xf0\x9f\x98\x80"))
+    ),
+    "binary": frames.encode_frame(frames.BINARY, b"\xff\xc0"),
+    "an end within a character": frames.encode_frame(frames.TEXT, b"gr\xc3"),
+    "half of a surrogate pair": frames.encode_frame(frames.TEXT, b"filler filler \xed\xa0\x80"),
+    "a wrong fragment": fragment(frames.TEXT, b"a\xf4")
+    + PONG
+    + fragment(0, b"\x90")
+    + fragment(0, b"\x80\x80", fin=True),
+    "a wrong end of fragments": fragment(frames.TEXT, b"a\xe4") + fragment(0, b"\xb8", fin=True) + TEXT,
+}
+"""Replies with texts, right and wrong."""
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_are_checked_alike_wherever_they_are_cut(text):
+    stream = TEXTS[text]
+    cuts = range(len(stream))
+    outcomes = []
+    for engine_type in (PortableEngine, ENGINES["native"]()):
+        with FaultyServer(answers(stream, cuts)()) as server:
+            count = len(cuts)
+            plan = make_plan(server.url, workers=1, connections=count, messages=count, check_utf8=True)
+            outcomes.append(run(counts_of(engine_type, plan)))
+            if "lost" in outcomes[-1]:
+                # Bytes that come behind the end are read, or not, as they come.
+                del outcomes[-1]["bytes_received"]
+    assert outcomes[0] == outcomes[1]
+    is_right = text in {"whole", "characters in two fragments", "binary"}
+    assert (outcomes[0]["answered"] if is_right else outcomes[0]["lost"]) == count
+
+
+def test_a_text_that_is_cut_off_within_a_character_at_the_end_of_the_run_is_read_on():
+    """Its rest comes when Python has the session again, and makes it a text."""
+
+    async def cuts(peer):
+        await peer.upgrade()
+        while (got := await peer.read_frame()).opcode != frames.CLOSE:
+            # Behind the reply to the last message comes a fragment of what nothing asked for.
+            await peer.send_raw(TEXT + fragment(frames.TEXT, b"\xe4\xb8") * (peer.seen.messages == 1))
+            peer.seen.messages += 1
+        await peer.send_raw(fragment(0, b"\xad", fin=True) + frames.encode_frame(frames.CLOSE, got.payload[:2]))
+
+    portable, native = both(cuts, connections=1, messages=2, check_utf8=True)
+    assert native == portable
+    assert (portable["pushed"], portable["closed"]) == (1, {"1000": 1})
+
+
 async def resets(peer):
     """Answers two messages, and resets the connection at the third."""
     await peer.upgrade()

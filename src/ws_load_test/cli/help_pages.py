@@ -266,9 +266,10 @@ Limits
                               compressed or not: 125 bytes to 1 GiB (64MiB)
 
 Generator
-      --engine NAME           data plane: native (compiled; by io_uring where it
-                              is allowed), native-epoll, portable, or auto:
-                              native where it can run the plan (auto)
+      --engine NAME           data plane: native (compiled; closed loops by
+                              io_uring where it is allowed), native-epoll,
+                              portable, or auto: native where it can run the
+                              plan (auto)
       --reply-instant WHEN    when a reply has come: when it was read, or when
                               the kernel received it (native engine) (read)
   -w, --workers N             number of worker processes (one for each core, or
