@@ -124,6 +124,7 @@ def second():
     ask.answer_messages = histogram(10, 11)
     tick = ReactionTally(seen=90, seen_in_window=88, gaps=2, missed=5, repeats=1, out_of_order=1, stalls=1)
     tick.silence_ns, tick.restarts = histogram(6 * SECOND), 1
+    tick.longest_silence_ns = histogram(7 * SECOND)
     for age_ms in (-20, -10, *range(1, 87)):
         tick.record_age(age_ms * MILLI)
     tick.undated = 2

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ class Server:
         """What it was asked to do, by its own account."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        return Counter(json.loads(self.process.stdout.readline()))
 
 
 @pytest.fixture

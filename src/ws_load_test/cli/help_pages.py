@@ -266,7 +266,8 @@ Limits
                               compressed or not: 125 bytes to 1 GiB (64MiB)
 
 Generator
-      --engine NAME           data plane: native (compiled), portable, or auto:
+      --engine NAME           data plane: native (compiled; by io_uring where it
+                              is allowed), native-epoll, portable, or auto:
                               native where it can run the plan (auto)
       --reply-instant WHEN    when a reply has come: when it was read, or when
                               the kernel received it (native engine) (read)
@@ -865,6 +866,7 @@ Counts, and shares of a whole with %:
                          together.
   waves.abrupt           Sessions that waves ended without a code that announces
                          it.
+  waves.reconnected      Sessions that came back from a wave.
   waves.bounced          Sessions that came back from a wave, and that the
                          target ended again within 30 s.
   faults                 What the target did wrong.
@@ -896,6 +898,7 @@ Counts, and shares of a whole with %:
   subscribers_with_gaps  Subscribers that missed a delivery.
 
 Rates and sizes:
+  waves.closes_per_s     Most sessions that waves ended within a second.
   bytes_sent             Bytes of WebSocket frames sent.
   bytes_received         Bytes of WebSocket frames received.
   rate                   Replies read in the measured time, for each second of

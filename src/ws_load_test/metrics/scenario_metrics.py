@@ -165,6 +165,13 @@ class ReactionTally(PartTally):
             csv=("max",),
         )
     )
+    longest_silence_ns: Histogram = times(
+        MetricSpec(
+            "Longest time of each session without such a message, and of each stall as soon as it is one.",
+            unit_name=REACTION,
+            in_warmup=False,
+        )
+    )
     age_ns: Histogram = times(
         MetricSpec(
             "From the target's time stamp to the reading, by two clocks; stamps ahead of ours are apart.",
@@ -351,7 +358,7 @@ def condition_of_part(prefix: str, spec: MetricSpec, unit_name: str) -> MetricSp
 
 def part_conditions() -> Iterator[MetricSpec]:
     """Yields the rows of conditions on reactions, sessions and iterations."""
-    for spec in (*rows_of(ReactionTally).values(), _REACTION_RATE):
+    for spec in (*rows_of(ReactionTally).values(), _REACTION_RATE, _LONGEST_SILENCE):
         if spec.condition is not None:
             yield condition_of_part("on.NAME", spec, REACTION)
     for spec in rows_of(RoleTally).values():
@@ -364,4 +371,11 @@ _REACTION_RATE = MetricSpec(
     kind="rate",
     condition="rate",
     no_value="nothing was measured",
+)
+_LONGEST_SILENCE = MetricSpec(
+    "Longest time that a session was without such a message; `on.NAME.silence > 30s` is the same.",
+    name="longest_silence_ns",
+    kind="duration",
+    condition="longest_silence",
+    no_value="no session was there to receive one",
 )

@@ -18,6 +18,7 @@ from ws_load_test.engine.native.fan_out import unsupported as unsupported_fan_ou
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
+from ws_load_test.engine.native.pool import NativePool
 from ws_load_test.engine.native.reactor import FoundDeliveries, Reactor
 from ws_load_test.engine.native.rows import NativeMessages
 from ws_load_test.engine.native.rules import UNAWAITED, questions_of, rules_of, unsupported
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.connection_pool import ConnectionPool
     from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.load_models.load_model import LoadModel
     from ws_load_test.engine.session_opener import SessionOpener
@@ -97,6 +99,11 @@ class NativeFactory(ConnectionFactory):
         self._messages.add_row_of(number)
         return PayloadStream(partial(self._messages.source.render, number), self._plan.message.opcode)
 
+    def opens_asleep(self, number: int) -> None:
+        """Prepares what the compiled loop needs for the messages of a session that has no connection."""
+        if self._messages is not None:
+            self._messages.add_row_of(number)
+
     def _recent_rows(self) -> Iterable[Row]:
         return (
             self._source.recent_rows
@@ -160,6 +167,7 @@ class NativeEngine(PortableEngine):
     name: ClassVar[str] = "native"
     factory_type: ClassVar[type[ConnectionFactory]] = NativeFactory
     opener_type: ClassVar[type[SessionOpener]] = NativeOpener
+    pool_type: ClassVar[type[ConnectionPool]] = NativePool
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:

@@ -185,7 +185,9 @@ class DeliveryLender(Lender):
 
 
 class NoLoad:
-    """Stands for the load of sessions whose messages are sent by Python."""
+    """Stands for the load of sessions whose messages are sent by Python; none of them sleeps."""
+
+    may_get_more = False
 
     def starved(self, connection: NativeConnection, count: int) -> None:
         """Does nothing: no reply makes room for a message."""
@@ -195,3 +197,6 @@ class NoLoad:
 
     def continue_schedule(self) -> None:
         """Does nothing: the schedule is Python's."""
+
+    def has_woken(self, connection: NativeConnection, slot: int) -> None:
+        """Does nothing: none was asleep."""

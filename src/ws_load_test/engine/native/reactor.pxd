@@ -188,6 +188,7 @@ cdef extern from "session.h" nogil:
         uint8_t ping_size
         int error
         uint32_t connection
+        uint32_t order
         uint32_t in_flight
         uint32_t greetings
         ws_session_ids ids
@@ -207,6 +208,8 @@ cdef extern from "session.h" nogil:
         size_t rest_size
     void ws_session_init(ws_session *)
     void ws_session_free(ws_session *)
+    void *ws_more_room(void *, size_t, size_t)
+    void ws_free_room(void *, size_t)
     ws_flight *ws_flight_at(const ws_session *, uint32_t)
     void ws_launch(ws_session *, int64_t, int64_t, uint32_t)
     ws_flight ws_land(ws_session *, uint32_t)

@@ -145,8 +145,12 @@ cdef class Reactor:
         ws_rules_free(&self.rules)
         ws_streams_free(&self.streams)
         ws_batch_free(&self.equal)
-        free(self.pongs); free(self.plain); free(self.cipher); free(self.all); free(self.free_slots)
-        free(self.answered); free(self.changed); free(self.rotation); free(self.block)
+        free(self.pongs); free(self.plain); free(self.cipher); free(self.block)
+        ws_free_room(self.all, self.capacity * sizeof(ws_session))
+        ws_free_room(self.free_slots, self.capacity * sizeof(uint32_t))
+        ws_free_room(self.changed, self.capacity * sizeof(uint32_t))
+        ws_free_room(self.rotation, self.capacity * sizeof(uint32_t))
+        ws_free_room(self.answered, self.capacity * sizeof(Answered))
         ws_kernel_close(&self.kernel)
 
     def close(self):
@@ -249,12 +253,12 @@ cdef class Reactor:
         """Doubles the number of slots, and what has a place for each."""
         if self.used < self.capacity:
             return 0
-        cdef uint32_t capacity = max(64, 2 * self.capacity)
-        self.all = <ws_session *>_grown(self.all, capacity * sizeof(ws_session))
-        self.free_slots = <uint32_t *>_grown(self.free_slots, capacity * sizeof(uint32_t))
-        self.changed = <uint32_t *>_grown(self.changed, capacity * sizeof(uint32_t))
-        self.rotation = <uint32_t *>_grown(self.rotation, capacity * sizeof(uint32_t))
-        self.answered = <Answered *>_grown(self.answered, max(capacity, WS_READY) * sizeof(Answered))
+        cdef uint32_t capacity = max(<uint32_t>WS_READY, 2 * self.capacity)
+        self.all = <ws_session *>_more_room(self.all, self.capacity, capacity, sizeof(ws_session))
+        self.free_slots = <uint32_t *>_more_room(self.free_slots, self.capacity, capacity, sizeof(uint32_t))
+        self.changed = <uint32_t *>_more_room(self.changed, self.capacity, capacity, sizeof(uint32_t))
+        self.rotation = <uint32_t *>_more_room(self.rotation, self.capacity, capacity, sizeof(uint32_t))
+        self.answered = <Answered *>_more_room(self.answered, self.capacity, capacity, sizeof(Answered))
         self.capacity = capacity
         return 0
 
@@ -967,11 +971,5 @@ def why_no_io_uring():
     return None if refused == NULL else ((<bytes>refused).decode(), errno)
 
 
-cdef void *_grown(void *memory, size_t size) except NULL:
-    memory = realloc(memory, size)
-    if not memory:
-        raise MemoryError
-    return memory
-
-
 include "callbacks.pxi"
+include "sleeping.pxi"

@@ -347,9 +347,7 @@ class ScenarioLoad:
         """Counts an iteration whose last step was complete at an instant."""
         due_ns = player.iteration_due_ns
         if due_ns >= self.rows.measured_from_ns:
-            tally = self.rows.role(player.role.name)
-            tally.iterations_completed += 1
-            tally.iteration_time_ns.record(max(0, done_ns - due_ns))
+            self.rows.count_iteration(player.role.name, max(0, done_ns - due_ns))
 
     def end(self, now_ns: int) -> int:
         """Lets every session end its step in flight. Returns 0: there is no limit that left anything."""

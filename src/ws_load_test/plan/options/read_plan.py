@@ -53,7 +53,7 @@ from ws_load_test.plan.options.scenario.read import FILE_KEYS, read_scenario, so
 from ws_load_test.plan.options.session_policy import check_commands_and_node, read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
 from ws_load_test.plan.options.target import proxy_hint, read_target, unused_names
-from ws_load_test.plan.options.thresholds import check_condition_parts, read_thresholds
+from ws_load_test.plan.options.thresholds import bounded_by_conditions, check_condition_parts, read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import room_warnings, threshold_warnings
@@ -139,7 +139,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         setup_messages=setup_messages,
         correlation=correlation,
         fan_out=fan_out,
-        scenario=None if scenario is None else scenario.scenario,
+        scenario=None if scenario is None else bounded_by_conditions(scenario.scenario, thresholds),
         reconnect=reconnect,
         misbehaving=misbehaving,
         duration_ns=duration_ns,
