@@ -38,6 +38,8 @@ from ws_load_test.websocket import frames
 from ws_load_test.worker.ipc import Assignment, IntervalReport
 from ws_load_test.worker.phases import WorkerRun
 
+pytestmark = pytest.mark.every_engine
+
 try:
     from uvloop import new_event_loop as new_loop
 except ImportError:  # there are no wheels for Windows

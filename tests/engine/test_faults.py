@@ -26,6 +26,8 @@ from ws_load_test.testing import (
     unused_port,
 )
 
+pytestmark = pytest.mark.every_engine
+
 SECRET = "hush-hush"
 QUICK = {"workers": 1, "duration": "150ms", "timeout": "5s", "connect_timeout": "5s"}
 OVERDUE = {"timeout": "400ms"}
