@@ -41,6 +41,8 @@ class Opening:
     """Connections a second."""
     kept_bytes: float
     """Growth of the process for each connection."""
+    server_us: float
+    """Processor time of the server for each connection, in µs: where it is more than ours, it limits the rate."""
 
 
 def set_size_bytes() -> int:
@@ -63,22 +65,31 @@ async def open_all(engine: str, url: str, connections: int) -> None:
         if opened != count:
             sys.exit(f"{opened} of {count} connections opened: {one.collect().fault_examples}")
     cpu_s, took_s, grown_bytes = took[1]
-    # Without the end of the sessions, which is no part of what is measured.
     print(json.dumps([cpu_s * 1e6 / connections, connections / took_s, grown_bytes / connections]), flush=True)
+    # Until the server's time has been read. Then without the end of the sessions, which is no part of what is measured.
+    sys.stdin.read()
     os._exit(0)
 
 
-def turn(engine: str, url: str, options: argparse.Namespace, checkout: str | None) -> Opening:
+def turn(engine: str, server: Server, options: argparse.Namespace, checkout: str | None) -> Opening:
     """Has another process open all connections."""
     path = [] if checkout is None else [str(Path(checkout) / "src")]
-    words = ["--one", engine, "--url", url, "--connections", str(options.connections)]
-    found = subprocess.run(
+    words = ["--one", engine, "--url", f"ws://127.0.0.1:{server.port}/", "--connections", str(options.connections)]
+    before_ns = server.cpu_ns()
+    with subprocess.Popen(
         ["taskset", "-c", str(options.core), sys.executable, __file__, *words],
-        check=True,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])},
-    )
-    return Opening(*json.loads(found.stdout))
+    ) as opening:
+        assert opening.stdin is not None
+        assert opening.stdout is not None
+        found = opening.stdout.readline()
+        server_ns = server.cpu_ns() - before_ns
+        opening.stdin.close()
+        if opening.wait() or not found:
+            sys.exit(f"the turn of {engine} has failed")
+    return Opening(*json.loads(found), server_ns / 1000 / options.connections)
 
 
 def main() -> None:
@@ -108,17 +119,18 @@ def main() -> None:
     try:
         for number in range(options.turns):
             for name in contenders if number % 2 else reversed(contenders):
-                url = f"ws://127.0.0.1:{server.port}/"
-                found[name].append(turn(contenders[name][0], url, options, contenders[name][1]))
+                found[name].append(turn(contenders[name][0], server, options, contenders[name][1]))
     finally:
         server.kill()
-    print("\n| engine | opening a connection | ratio | a second | kept for it |\n| --- | --- | --- | --- | --- |")
+    print("\n| engine | opening a connection | ratio | a second | kept for it | time of the server |")
+    print("| --- | --- | --- | --- | --- | --- |")
     base = found[next(iter(found))]
     for name, openings in found.items():
         ratio, quarter, three = paired(openings, base, lambda one: one.cpu_us)
         cost_us, kept = low([one.cpu_us for one in openings]), low([one.kept_bytes for one in openings])
-        rate = max(one.per_s for one in openings)
-        print(f"| {name} | {cost_us:.0f} µs | {ratio:.2f} ({quarter:.2f}–{three:.2f}) | {rate:,.0f} | {kept:,.0f} B |")
+        rate, server_us = max(one.per_s for one in openings), low([one.server_us for one in openings])
+        ratios = f"{ratio:.2f} ({quarter:.2f}–{three:.2f})"
+        print(f"| {name} | {cost_us:.0f} µs | {ratios} | {rate:,.0f} | {kept:,.0f} B | {server_us:.0f} µs |")
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ class Spy:
     """Notes the states in which compiled dials end."""
 
     def __init__(self, loop, states):
-        self.fileno, self.begin, self.abandon = loop.fileno, loop.begin, loop.abandon
+        self.fileno, self.begin, self.abandon, self.close = loop.fileno, loop.begin, loop.abandon, loop.close
         self._run, self._states = loop.run, states
 
     def run(self):
@@ -259,10 +259,13 @@ def test_many_dials_at_once_try_the_next_address():
     assert (native["opened"], native["failed"]) == (50, 50)
 
 
-def test_an_error_while_a_session_is_taken_over_is_that_of_the_opening():
+@pytest.mark.parametrize(
+    ("part", "options"), [("open_asleep", {}), ("new_connection", {"lifetime": "1h"})], ids=["asleep", "awake"]
+)
+def test_an_error_while_a_session_is_taken_over_is_that_of_the_opening(part, options):
     async def main(url):
-        engine = ENGINES["native"]()(make_plan(url, workers=1, connections=2, rate=1), Shard(0, 1))
-        engine._pool.new_connection = broken
+        engine = ENGINES["native"]()(make_plan(url, workers=1, connections=2, rate=1, **options), Shard(0, 1))
+        setattr(engine._pool, part, broken)
         with pytest.raises(ExceptionGroup) as caught:
             await engine.open()
         assert caught.group_contains(LookupError, match="broken")
@@ -270,7 +273,7 @@ def test_an_error_while_a_session_is_taken_over_is_that_of_the_opening():
             await engine._pool.opener.dial(1)
         await engine.close()
 
-    def broken(number):
+    def broken(*_):
         raise LookupError("broken")
 
     with FaultyServer(behaviors.echoes) as server:
@@ -296,7 +299,7 @@ def test_another_address_is_tried_beside_one_that_does_not_answer():
 
 def test_dials_that_the_end_of_the_opening_calls_off_are_counted_alike():
     with FaultyServer(behaviors.silent_after_accept) as server:
-        portable, native = both(server.url, dials=200, open_timeout="200ms")
+        portable, native = both(server.url, dials=200, open_timeout="600ms")
     assert native == portable
     assert (portable["cancelled"], portable["failed"]) == (128, 72)
 

@@ -7,6 +7,7 @@ matter (`load_models`); the order of a run's phases is the engine's (`portable`)
 from __future__ import annotations
 
 import asyncio
+from array import array
 from random import Random
 from typing import TYPE_CHECKING, cast
 
@@ -25,10 +26,11 @@ from ws_load_test.engine.sessions.session_group import SessionGroup
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Container, Sequence
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
+    from ws_load_test.engine.keep_alive import Pinged
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.session import Session
     from ws_load_test.metrics.sample_buffer import SampleBuffer
@@ -43,6 +45,10 @@ LOOK_INTERVAL_NS_PER_CONNECTION = 500_000
 """The same for each of many sessions: a look takes half a microsecond, so all take a thousandth of the time."""
 MAX_SCAN_INTERVAL_NS = NS_PER_S
 """Time between two scans for overdue replies, at most; a quarter of the reply time-out, where that is shorter."""
+FEWEST_TOGETHER = 16
+"""Connections that a scan looks at in one turn of the loop: 50 µs, as late as messages that fall due then may leave."""
+MOST_TURNS = 64
+"""Turns of the loop for one scan: each can last 2 ms (`loop_turns`), and a scan must end before the next is due."""
 LONGEST_EXAMPLE = 500
 """Characters of the sentence about a fault that are kept: a target may answer with 64 KiB of words."""
 MAX_CLOSE_REASONS = 16
@@ -189,6 +195,23 @@ class ConnectionPool:
         return [one for one in self.connections if _is_ready(one)]
 
     @property
+    def ready_count(self) -> int:
+        """Number of sessions on which the load may begin."""
+        return len(self.ready())
+
+    def pinged(self) -> Sequence[Pinged]:
+        """Returns the connections that are kept alive by pings."""
+        return list(self.connections)
+
+    def open_numbers(self) -> set[int]:
+        """Returns the numbers of the connections that are open, and not about to close."""
+        return {connection.number for connection in self.connections if not connection.closing}
+
+    def of_numbers(self, numbers: Container[int]) -> list[Connection]:
+        """Returns those of them that have one of these numbers."""
+        return [each for each in self.connections if each.number in numbers and not each.closing]
+
+    @property
     def carrying(self) -> int:
         """Number of sessions that carry the load, or will when it begins."""
         if self.loading:
@@ -204,10 +227,11 @@ class ConnectionPool:
 
     # --- Opening ----------------------------------------------------------------------------------------------------
 
-    def numbers_at_start(self) -> list[int]:
+    def numbers_at_start(self) -> Sequence[int]:
         """Returns the numbers of the sessions that are to be there from the start."""
         numbers = map(self.share.global_index, range(self.plan.connections_in(self.share)))
-        return list(numbers if self.scenario is None else filter(self.scenario.opens_at_start, numbers))
+        # Not a list: thousands of objects would be gone when all have opened, but the memory for them would not.
+        return array("q", numbers if self.scenario is None else filter(self.scenario.opens_at_start, numbers))
 
     async def arrive(self, start_ns: int, end_ns: int) -> None:
         """Dials the sessions of a scenario that arrive, until it is cancelled."""
@@ -254,6 +278,7 @@ class ConnectionPool:
         self._group_of(connection.number).begin(connection)
         if self.audience is not None:
             self.audience.joined(connection.number)
+        self.factory.session_ready(connection)
         if self.loading:
             # The load may have begun on it already: it was ready before this was called.
             if connection.sender.sends_load and not connection.sender.carries_load:
@@ -267,9 +292,12 @@ class ConnectionPool:
         """Closes the newest sessions of those that are more than wanted, each once nothing is in flight on it."""
         # Those that failed or were lost are the first to be missing, so that no more leave than must.
         if self.open - len(self._retiring) > wanted:
-            kept = [each for each in self.connections if not each.closing and each not in self._retiring]
-            for connection in reversed(kept[wanted:]):
+            for connection in reversed(self._surplus(wanted)):
                 self.close_when_idle(connection)
+
+    def _surplus(self, wanted: int) -> list[Connection]:
+        """Returns the newest of those sessions that do not leave yet, without so many."""
+        return [each for each in self.connections if not each.closing and each not in self._retiring][wanted:]
 
     def end_session(self, connection: Connection, fault: Fault) -> None:
         """Closes a session for a fault of the target's."""
@@ -293,7 +321,7 @@ class ConnectionPool:
     # --- Keeping ----------------------------------------------------------------------------------------------------
 
     async def expire_replies(self) -> None:
-        """Gives up replies that take too long; 256 connections at a time, so that the loop turns in between."""
+        """Gives up replies that take too long."""
         timeout_ns = self.plan.timeout_ns
         if self.scenario is not None and self.http_publishers is None and self.plan.misbehaving is None:
             # Each step has an alarm of its own.
@@ -302,14 +330,13 @@ class ConnectionPool:
             await asyncio.sleep(min(MAX_SCAN_INTERVAL_NS, timeout_ns // 4) / NS_PER_S)
             if self.http_publishers is not None:
                 self.http_publishers.expire(monotonic_ns() - timeout_ns)
-            for number, connection in enumerate(list(self.connections)):
+            self._look_for_overdue(monotonic_ns() - timeout_ns)
+            async for connection in self._in_turns():
                 if self._is_well_behaved(connection):
                     self._give_up_on(connection, monotonic_ns() - timeout_ns)
                 else:
                     # A client that misbehaves has itself to blame; but what it holds back must not pile up.
                     connection.sender.drop_overdue(monotonic_ns() - timeout_ns)
-                if number % 256 == 255:
-                    await asyncio.sleep(0)
 
     async def watch_pairing(self) -> None:
         """Looks at the queues of messages in flight, where replies are paired in order and a lost one would show."""
@@ -317,14 +344,28 @@ class ConnectionPool:
             return
         random = Random()  # noqa: S311 - no secret
         while True:
-            usual_ns = max(LEAST_LOOK_INTERVAL_NS, LOOK_INTERVAL_NS_PER_CONNECTION * len(self.connections))
+            usual_ns = max(LEAST_LOOK_INTERVAL_NS, LOOK_INTERVAL_NS_PER_CONNECTION * self.open)
             # At random, for looks that beat with the schedule would find the same each time.
             await asyncio.sleep(usual_ns * (0.5 + random.random()) / NS_PER_S)
-            for number, connection in enumerate(list(self.connections)):
+            self._look_at_queues()
+            async for connection in self._in_turns():
                 if self._is_well_behaved(connection):
                     connection.sender.conversation.look()
-                if number % 256 == 255:
-                    await asyncio.sleep(0)
+
+    async def _in_turns(self) -> AsyncIterator[Connection]:
+        """Yields all connections, some in each turn of the loop: what falls due waits for them."""
+        connections = list(self.connections)
+        together = max(FEWEST_TOGETHER, len(connections) // MOST_TURNS)
+        for number, connection in enumerate(connections, 1):
+            yield connection
+            if number % together == 0:
+                await asyncio.sleep(0)
+
+    def _look_for_overdue(self, before_ns: int) -> None:
+        """Looks for messages sent before an instant where that takes no look at each connection; for subclasses."""
+
+    def _look_at_queues(self) -> None:
+        """Looks at the queues of messages in flight, likewise."""
 
     def _give_up_on(self, connection: Connection, before_ns: int) -> None:
         if connection.sender.give_up_on(before_ns, self.plan.timeout_ns):
@@ -394,12 +435,15 @@ class ConnectionPool:
         """A session is open."""
         connection = cast("Connection", session)
         self.connections[connection] = None
-        self.tally.opened += 1
-        self.open += 1
-        self.disconnects.opened(connection.number)
-        self.reconnector.session_opened(connection.number)
+        self._count_opened(connection.number)
         self._place(connection)
         self.factory.session_opened(connection)
+
+    def _count_opened(self, number: int) -> None:
+        self.tally.opened += 1
+        self.open += 1
+        self.disconnects.opened(number)
+        self.reconnector.session_opened(number)
 
     def session_ended(self, session: Session, fault: Fault | None) -> None:
         """An open session is over, by either side."""

@@ -45,6 +45,8 @@ class PortableEngine:
     """Maker of the pool's connections, and of the load on them."""
     opener_type: ClassVar[type[SessionOpener]] = SessionOpener
     """Opener of the pool's sessions."""
+    pool_type: ClassVar[type[ConnectionPool]] = ConnectionPool
+    """Pool of the connections."""
 
     @classmethod
     def unsupported(cls, plan: Plan) -> list[str]:
@@ -53,7 +55,7 @@ class PortableEngine:
 
     def __init__(self, plan: Plan, share: Shard, *, multi_host: bool = False) -> None:
         self._plan = plan
-        self._pool = ConnectionPool(
+        self._pool = self.pool_type(
             plan, share, multi_host=multi_host, factory_type=self.factory_type, opener_type=self.opener_type
         )
         self._stopping = False
@@ -183,7 +185,7 @@ class PortableEngine:
         pool = self._pool
         return EngineStatus(
             open_sessions=pool.open,
-            ready_sessions=len(pool.ready()),
+            ready_sessions=pool.ready_count,
             reconnecting=pool.reconnector.in_progress,
             all_sent=pool.load.exhausted,
         )
@@ -205,7 +207,7 @@ class PortableEngine:
             pool.expire_replies(),
             pool.watch_pairing(),
             pool.opener.follow_profile(window.start_ns),
-            keep_alive(pool.connections, self._plan.ping_interval_ns),
+            keep_alive(pool.pinged, self._plan.ping_interval_ns),
             pool.reconnector.run(window.measure_from_ns),
             pool.arrive(window.start_ns, FOREVER_NS if window.end_ns is None else window.end_ns),
             self._loop_lag.measure(),

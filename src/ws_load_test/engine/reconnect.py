@@ -11,7 +11,7 @@ from ws_load_test.plan.session_policy import pick_share
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Sequence
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.sessions.connection import Connection
@@ -44,12 +44,15 @@ class DialingPool(Protocol):
         """True if any connection carries the load, or can."""
         ...
 
-    @property
-    def connections(self) -> Iterable[Connection]:
-        """Connections whose TCP connection is open."""
+    def open_numbers(self) -> set[int]:
+        """Returns the numbers of the connections that are open, and not about to close."""
         ...
 
-    def numbers_at_start(self) -> list[int]:
+    def of_numbers(self, numbers: Container[int]) -> list[Connection]:
+        """Returns those of them that have one of these numbers."""
+        ...
+
+    def numbers_at_start(self) -> Sequence[int]:
         """Returns the numbers of the sessions that are to be there from the start."""
         ...
 
@@ -172,7 +175,7 @@ class Reconnector:
 
     def _dial_missing(self) -> None:
         """Brings back the sessions that could not be opened, or were lost, before the load began."""
-        here = {connection.number for connection in self._pool.connections if not connection.closing}
+        here = self._pool.open_numbers()
         for number in self._pool.numbers_at_start():
             if number not in here:
                 self._schedule(number, recycled=False)
@@ -191,8 +194,7 @@ class Reconnector:
 
     def _disconnect_share(self, share: float) -> None:
         pool = self._pool
-        numbers = pick_share(share, self._plan.connections)
-        for connection in [one for one in pool.connections if one.number in numbers and not one.closing]:
+        for connection in pool.of_numbers(pick_share(share, self._plan.connections)):
             tally = pool.tally
             unanswered = tally.unanswered
             self._storm_ns[connection.number] = monotonic_ns()

@@ -16,7 +16,7 @@ from ws_load_test.engine.sessions.session_setup import wait_until_ready
 from ws_load_test.plan.schedule import evenly_spaced_ns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Container
+    from collections.abc import AsyncIterator, Container, Sequence
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.connect.connect_timings import BegunDial
@@ -55,7 +55,7 @@ class OpeningPool(Protocol):
         """Connections whose TCP connection is open."""
         ...
 
-    def numbers_at_start(self) -> list[int]:
+    def numbers_at_start(self) -> Sequence[int]:
         """Returns the numbers of the sessions that are to be there from the start."""
         ...
 
@@ -175,7 +175,7 @@ class SessionOpener:
         if self._skipped:
             self._give_up(self._skipped, total)
 
-    async def _open_all(self, numbers: list[int]) -> None:
+    async def _open_all(self, numbers: Sequence[int]) -> None:
         pool, plan, total = self._pool, self._pool.plan, len(numbers)
         try:
             await self._dialer.resolve()
@@ -237,7 +237,7 @@ class SessionOpener:
         )
         self._pool.dial_failed(Fault(FaultKind.NOT_DIALED, text=text), missing)
 
-    def _count_unopened(self, numbers: list[int]) -> None:
+    def _count_unopened(self, numbers: Sequence[int]) -> None:
         """Counts the sessions that were not open when the time of the opening was over."""
         total = len(numbers)
         missing = total - self._begun - self._skipped

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import websockets
 
-from engine.fan_out.in_process import together
+from engine.fan_out.in_process import measure_in_time, together
 from engine.scenario.scenes import MS, measured, on, plan_of, role, step, timer, wait
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import run
@@ -145,10 +145,13 @@ def done():
     """Runs all of them side by side. Returns server, result and tally of each."""
 
     async def one(new_log, roles, options):
-        log = new_log()
-        with FaultyServer(log) as server:
-            plan = plan_of(*roles, url=server.url, **{"duration": "500ms", "timeout": "1s"} | options)
-            return log, *await measured(plan)
+        async def attempt(_):
+            log = new_log()
+            with FaultyServer(log) as server:
+                plan = plan_of(*roles, url=server.url, **{"duration": "500ms", "timeout": "1s"} | options)
+                return log, *await measured(plan)
+
+        return await measure_in_time(attempt)
 
     found = together(**{name: one(*parts) for name, parts in RUNS.items()})
     for name, (_, _, tally) in found.items():
@@ -323,7 +326,7 @@ def test_lifetimes_storms_pings_and_compression_are_as_for_any_session():
 
         async with websockets.serve(echo, "127.0.0.1", 0) as server:
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            plan = plan_of(user, url=url, duration="500ms", **options)
+            plan = plan_of(user, url=url, duration="800ms", **options)
             return await measured(msgspec.structs.replace(plan, ping_interval_ns=50 * MS))
 
     result, tally = together(run=main())["run"]

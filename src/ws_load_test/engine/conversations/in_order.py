@@ -27,7 +27,8 @@ class InOrderConversation:
         self.pending: deque[tuple[int, int, int]] = deque()
         """In flight, oldest first: when it was due, when it was sent, and how many messages left together."""
         self._connection = connection
-        self._looks = QueueLooks()
+        self.looks = QueueLooks()
+        """Looks at the queue."""
 
     def new_frames(self, payloads: PayloadStream, encoder: FrameEncoding) -> FrameSource:
         """Returns frames that are made when they leave."""
@@ -88,7 +89,7 @@ class InOrderConversation:
 
     def _note_look(self, oldest_ns: int) -> None:
         """Counts a look that found the oldest message in flight sent at an instant, 0 without one."""
-        change = self._looks.add(oldest_ns)
+        change = self.looks.add(oldest_ns)
         if change > 0:
             self._connection.owner.tally.pairing_suspected += 1
         elif change < 0:

@@ -23,15 +23,17 @@ class QueueLooks:
 
     __slots__ = ("_busy", "_empty", "_oldest_ns", "_streak", "is_suspicious")
 
-    def __init__(self) -> None:
-        self._empty = 0
+    def __init__(
+        self, empty: int = 0, busy: int = 0, streak: int = 0, oldest_ns: int = 0, *, is_suspicious: bool = False
+    ) -> None:
+        self._empty = empty
         """Looks that found nothing in flight."""
-        self._busy = 0
+        self._busy = busy
         """Looks that found a message in flight, before the present streak."""
-        self._streak = 0
+        self._streak = streak
         """Looks in a row that found another message in flight than the look before."""
-        self._oldest_ns = 0
-        self.is_suspicious = False
+        self._oldest_ns = oldest_ns
+        self.is_suspicious = is_suspicious
         """True while the queue is empty no more."""
 
     def add(self, oldest_ns: int) -> int:

@@ -24,6 +24,8 @@ from ws_load_test.engine.sessions.session_setup import SessionSetup
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
+    import socket
+
     from ws_load_test.common.faults import Fault
     from ws_load_test.engine.native.reactor import Loan
 
@@ -43,8 +45,37 @@ class LendingLoad(Protocol):
         """A session has nothing in flight, and nothing to send just now."""
         ...
 
+    @property
+    def may_get_more(self) -> bool:
+        """False if a session that has starved will not be given more messages."""
+        ...
+
+    def has_woken(self, connection: NativeConnection, slot: int) -> None:
+        """Goes on with a session that was asleep."""
+        ...
+
     def continue_schedule(self) -> None:
         """The block of due instants is used up, or a message is due that no session can send."""
+        ...
+
+
+class SleepingSessions(Protocol):
+    """The sessions that are lent and have no object here, as far as events concern them (`sleeping`)."""
+
+    def wake(self, slot: int) -> NativeConnection:
+        """Makes a session one that is merely lent. Returns its connection."""
+        ...
+
+    def slots(self) -> list[int]:
+        """Returns the slots of all."""
+        ...
+
+    def on_pong(self, payload: bytes, at_ns: int) -> None:
+        """Records the time of a ping."""
+        ...
+
+    def on_idle(self, slot: int) -> None:
+        """Takes note that a session has nothing in flight, and nothing to send just now."""
         ...
 
 
@@ -63,7 +94,7 @@ class ReturnedLoad(Protocol):
 class NativeConnection(Connection):
     """A session that can be lent."""
 
-    __slots__ = ("carrier", "lender", "slot")
+    __slots__ = ("carrier", "lender", "order", "slot")
 
     lender: Lender
     """Set as soon as the connection is made."""
@@ -71,6 +102,8 @@ class NativeConnection(Connection):
     """Its place in the compiled loop; `NOT_LENT` while it is the portable code's."""
     carrier: asyncio.Transport
     """The transport of the socket, which under TLS is below that of the session; set while it is lent."""
+    order: int
+    """Sessions of the worker that have opened before it; set once it has opened."""
 
     def lend(self, reactor: Reactor) -> bool:
         """Hands the session over. Returns False if the compiled loop cannot take it now.
@@ -112,8 +145,15 @@ class NativeConnection(Connection):
             self._close_unlent(error)
             return False
         self._parts = bytearray()
-        cast("ReturnedLoad", self.sender).lent()
+        self._load_lent()
         return True
+
+    def wake(self, slot: int, transport: asyncio.Transport, sock: socket.socket, ping: bytes) -> None:
+        """Stands for a session that was lent without it; `ping` is the payload of one whose pong is awaited."""
+        self.slot, self.carrier = slot, transport
+        self._pinged_ns = int.from_bytes(ping)
+        self.take_over(transport, sock, secure=False)
+        cast("ReturnedLoad", self.sender).lent()
 
     def _close_unlent(self, error: OSError) -> None:
         """Closes a session that the kernel does not let the loop watch: this machine is at a limit of its own."""
@@ -125,9 +165,13 @@ class NativeConnection(Connection):
         """Goes on with the session in Python. Returns the messages that would have left, had there been any."""
         back = reactor.give_back(self.slot)
         self.slot = NOT_LENT
-        cast("ReturnedLoad", self.sender).take_back(back)
+        self._load_back(back)
         self._set_fragmented(back.fragmented)
         self._parts += back.fragments
+        if self._utf8 is not None:
+            # The fragments belong to a text that may be cut off within a character.
+            self._utf8.reset()
+            self._utf8.decode(back.fragments if back.opcode == frames.TEXT else b"")
         self._message_head = back.opcode
         if back.greetings:
             SessionSetup(self, back.greetings, frames.TEXT, ())
@@ -147,6 +191,12 @@ class NativeConnection(Connection):
         elif not self.carrier.is_closing():
             self.carrier.resume_reading()
         return back.starved
+
+    def _load_lent(self) -> None:
+        cast("ReturnedLoad", self.sender).lent()
+
+    def _load_back(self, loan: Loan) -> None:
+        cast("ReturnedLoad", self.sender).take_back(loan)
 
     def _write_unsent(self, unsent: bytes, blocked_since_ns: int) -> None:
         """Leaves to the transport what the kernel has not taken."""
@@ -208,6 +258,8 @@ class Lender:
         self.reactor = reactor
         self.load: LendingLoad
         """The load of the sessions; set once it is made."""
+        self.sleepers: SleepingSessions
+        """Sessions that have no connection here; set once there is a pool."""
         self._lent: dict[int, NativeConnection] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._beside = -1
@@ -231,11 +283,21 @@ class Lender:
         if starved and not connection.ended:
             self.load.starved(connection, starved)
 
+    def of_slot(self, slot: int) -> NativeConnection | None:
+        """Returns the connection that is lent in a slot; None if that is free, or the session asleep."""
+        return self._lent.get(slot)
+
+    def has_woken(self, connection: NativeConnection) -> None:
+        """Goes on with a session that was asleep, and is lent."""
+        self._lent[connection.slot] = connection
+        self.load.has_woken(connection, connection.slot)
+
     def close(self) -> None:
         """Runs the compiled loop no more."""
         if self._loop is not None:
             self._loop.remove_reader(self.reactor.fileno())
             self._loop = None
+        self.reactor.close()
 
     def watch(self) -> None:
         """Runs the compiled loop whenever it has something to do, from here on."""
@@ -250,8 +312,12 @@ class Lender:
         if not reactor.run(monotonic_ns() + TURN_NS, self._beside):
             return
         # Looked up first: what one event leads to may end other loans, and begin some.
-        events = [(self._lent[slot], bits, count, at_ns, pong) for slot, bits, count, at_ns, pong in reactor.events()]
-        for connection, bits, count, at_ns, pong in events:
+        events = [(self._concerned(event), *event) for event in reactor.events()]
+        for connection, slot, bits, count, at_ns, pong in events:
+            if connection is None:
+                if bits & IDLE:
+                    self.sleepers.on_idle(slot)
+                continue
             if bits & PONG:
                 connection.time_pong(pong, at_ns)
             if bits & STARVED:
@@ -262,6 +328,18 @@ class Lender:
                 self.take_back(connection)
         if reactor.waits_for_block or reactor.waits_for_session:
             self.load.continue_schedule()
+
+    def _concerned(self, event: tuple[int, int, int, int, bytes]) -> NativeConnection | None:
+        """Returns the connection that has to deal with an event; None for a session that need not wake for it."""
+        slot, bits, _, at_ns, pong = event
+        connection = self._lent.get(slot)
+        if connection is not None:
+            return connection
+        if bits & PONG:
+            self.sleepers.on_pong(pong, at_ns)
+        if bits & GOES_BACK or (bits & STARVED and self.load.may_get_more):
+            return self.sleepers.wake(slot)
+        return None
 
 
 def _descriptor_of(loop: asyncio.AbstractEventLoop) -> int:

@@ -83,3 +83,17 @@ def find_in_json(tuple steps, bytes payload):
         return ... if found == WS_ASK else None
     finally:
         ws_path_free(&path)
+
+
+cdef void *_grown(void *memory, size_t size) except NULL:
+    memory = realloc(memory, size)
+    if not memory:
+        raise MemoryError
+    return memory
+
+
+cdef void *_more_room(void *memory, uint32_t from_count, uint32_t to_count, size_t size) except NULL:
+    memory = ws_more_room(memory, from_count * size, to_count * size)
+    if not memory:
+        raise MemoryError
+    return memory

@@ -7,6 +7,8 @@ nothing waits for it. What is not plain, and every answer that is not an ordinar
 from __future__ import annotations
 
 import asyncio
+import os
+from array import array
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.connect.dialer import Dialer
     from ws_load_test.engine.native.lending import NativeConnection
     from ws_load_test.engine.native.plain_dials import PlainDial
+    from ws_load_test.engine.native.pool import NativePool
     from ws_load_test.engine.session_opener import OpeningPool
     from ws_load_test.metrics.tally import Tally
 
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
 TIMES = ("connect_time_ns", "tcp_time_ns", "upgrade_time_ns")
 """Times of a plain dial."""
+TIMED_TOGETHER = 1024
+"""Dials whose times are put into histograms together, at most: enough that a dial costs no more for fewer."""
 
 
 class NativeOpener(SessionOpener):
@@ -55,8 +60,9 @@ class NativeOpener(SessionOpener):
         """Dials in the compiled loop by their slots, each with the group of its dial, or with what waits for it."""
         self._none_under_way = asyncio.Event()
         self._none_under_way.set()
-        self._times_ns: list[tuple[int, int, int]] = []
-        """Times of plain dials that are not in a tally yet."""
+        self._times_ns = array("q")
+        """Times of plain dials that are not in a tally yet, in the order of `TIMES` for each."""
+        self._native_pool = cast("NativePool", pool)
         self._vain_subprotocols = 0
 
     @asynccontextmanager
@@ -95,18 +101,23 @@ class NativeOpener(SessionOpener):
         """Adds what has been noted since the last call; the times of plain dials, too."""
         super().collect_into(tally)
         if self._times_ns:
-            for name, column in zip(TIMES, np.array(self._times_ns, np.int64).T, strict=True):
-                getattr(tally, name).record_block(column)
-            self._times_ns.clear()
+            self._record_times(tally)
         if self._vain_subprotocols:
             tally.not_granted["subprotocol"] += self._vain_subprotocols
             self._vain_subprotocols = 0
+
+    def _record_times(self, tally: Tally) -> None:
+        rows = np.array(self._times_ns, np.int64).reshape(-1, len(TIMES))
+        for name, column in zip(TIMES, rows.T, strict=True):
+            getattr(tally, name).record_block(column)
+        del self._times_ns[:]
 
     def close(self) -> None:
         """Begins no more dials in the compiled loop."""
         if self._loop is not None:
             self._loop.remove_reader(self._plain.loop.fileno())
             self._loop = None
+        self._plain.loop.close()
 
     # --- Dials in the compiled loop ---------------------------------------------------------------------------------
 
@@ -172,14 +183,47 @@ class NativeOpener(SessionOpener):
             self._connect(dial, waiting)
 
     def _open(self, dial: PlainDial, ended: Ended, waiting: Waiting) -> None:
-        """Takes over a session that has opened, and lends it at once if it has no set-up."""
-        pool, route = self._pool, dial.routes[0]
-        assert self._loop is not None
-        sock = new_socket(route.family, ended.descriptor)
+        """Takes over a session that has opened: it falls asleep, or is lent at once if it has no set-up."""
+        pool, route = self._native_pool, dial.routes[0]
         self._dialer.has_opened = True
         self._dialer.tcp.note_success(route)
         self._budget.release()
         pool.tally.attempted += 1
+        slot = self._open_asleep(dial, ended)
+        connection = self._lend(dial, ended) if slot is None else None
+        self._rounds_of(dial.number).note(opened=True, timed_out=False)
+        done_ns = ended.done_ns
+        self._times_ns.extend((done_ns - dial.from_ns, ended.connected_ns - dial.from_ns, done_ns - ended.asked_ns))
+        if len(self._times_ns) == len(TIMES) * TIMED_TOGETHER:
+            self._record_times(pool.tally)
+        self._vain_subprotocols += bool(dial.request.subprotocols) and not ended.chose
+        if connection is None:
+            assert slot is not None
+            pool.begin_asleep(slot)
+            _settle(waiting, outcome=True)
+        elif connection.receiver.blocks_load:
+            self._hand_over(self._make_ready(connection), waiting)
+        else:
+            _settle(waiting, outcome=pool.begin(connection))
+
+    def _open_asleep(self, dial: PlainDial, ended: Ended) -> int | None:
+        """Lets a session that has opened fall asleep. Returns its slot; None if it must be awake.
+
+        What has come behind the answer may be anything, and is for the connection to read.
+        """
+        if ended.answer or not self._native_pool.sleeps:
+            return None
+        try:
+            return self._native_pool.open_asleep(dial.number, ended.descriptor)
+        except Exception:
+            os.close(ended.descriptor)
+            raise
+
+    def _lend(self, dial: PlainDial, ended: Ended) -> NativeConnection:
+        """Lends a session that has opened, unless it has a set-up. Returns its connection."""
+        pool = self._pool
+        assert self._loop is not None
+        sock = new_socket(dial.routes[0].family, ended.descriptor)
         try:
             connection = cast("NativeConnection", pool.new_connection(dial.number))
             transport = SocketTransport(self._loop, sock, connection)
@@ -189,14 +233,7 @@ class NativeOpener(SessionOpener):
         except Exception:
             sock.close()
             raise
-        self._rounds_of(dial.number).note(opened=True, timed_out=False)
-        done_ns = ended.done_ns
-        self._times_ns.append((done_ns - dial.from_ns, ended.connected_ns - dial.from_ns, done_ns - ended.asked_ns))
-        self._vain_subprotocols += bool(dial.request.subprotocols) and not ended.chose
-        if connection.receiver.blocks_load:
-            self._hand_over(self._make_ready(connection), waiting)
-        else:
-            _settle(waiting, outcome=pool.begin(connection))
+        return connection
 
     def _fail(self, dial: PlainDial, error: DialError | OSError, waiting: Waiting) -> None:
         """Counts a session that did not open."""

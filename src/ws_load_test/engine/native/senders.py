@@ -14,14 +14,14 @@ import numpy as np
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.conversations.in_order import InOrderConversation
 from ws_load_test.engine.conversations.streamed import StreamedConversation
-from ws_load_test.engine.load_models.closed_loop import ClosedLoopRunner, ClosedLoopSender
+from ws_load_test.engine.load_models.closed_loop import START_BATCH, ClosedLoopRunner, ClosedLoopSender
 from ws_load_test.engine.load_models.load_model import UNLIMITED, LoadSender
 from ws_load_test.engine.load_models.open_loop import MAX_LATE_SEND_NS, OpenLoopRunner, OpenLoopSender, TurnTaker
 from ws_load_test.engine.native.conversations import NativeCorrelatedConversation, take_over
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ws_load_test.engine.load_models.due_queue import Numbers
     from ws_load_test.engine.native.reactor import Loan, Reactor
@@ -53,20 +53,20 @@ class LentSender(LoadSender):
         return self.connection.slot != NOT_LENT
 
     @property
-    def _flights(self) -> Conversation:
+    def flights(self) -> Conversation:
         """Conversation that knows the messages in flight."""
         conversation = self.conversation
         return conversation.inner if isinstance(conversation, StreamedConversation) else conversation
 
     def lent(self) -> None:
         """Keeps no queues while the compiled loop has them: empty, two take more memory than all else of a session."""
-        flights = self._flights
+        flights = self.flights
         if isinstance(flights, InOrderConversation) and not flights.pending:
             flights.pending = _NO_FLIGHTS
 
     def take_back(self, loan: Loan) -> None:
         """Goes on with the messages in flight, and the due instants of those that wait for room."""
-        flights = self._flights
+        flights = self.flights
         if isinstance(flights, InOrderConversation) and flights.pending is _NO_FLIGHTS:
             flights.pending = deque()
         take_over(self.conversation, loan)
@@ -78,7 +78,7 @@ class LentSender(LoadSender):
 
         A session need not come back for that if it has none, or if each has an id of its own.
         """
-        if self._is_lent and not isinstance(self._flights, NativeCorrelatedConversation):
+        if self._is_lent and not isinstance(self.flights, NativeCorrelatedConversation):
             oldest_ns = self._reactor.oldest_sent(self.connection.slot)
             if not oldest_ns or oldest_ns >= before_ns:
                 self.drop_overdue(before_ns)
@@ -121,10 +121,15 @@ class NativeClosedLoop(ClosedLoopRunner):
 
     _lender: Lender | None = None
     _remaining = UNLIMITED
+    carries_asleep = False
+    """The sessions that are asleep carry the load."""
+    _unstarted: deque[int]
+    """Slots of sessions that are asleep and have not sent their first messages."""
 
     def lend_through(self, lender: Lender) -> None:
         """Lends the sessions from here on."""
         self._lender, lender.load = lender, self
+        self._unstarted = deque()
         lender.reactor.remaining = self._remaining
 
     @property
@@ -147,6 +152,44 @@ class NativeClosedLoop(ClosedLoopRunner):
         super()._take(sender)
         connection = cast("NativeConnection", sender.connection)
         connection.lender.lend(connection)
+
+    def start(self, senders: Sequence[ClosedLoopSender], start_ns: int = 0, end_ns: int = UNLIMITED) -> None:
+        """Each connection sends its first messages, a few connections between two turns of the loop."""
+        super().start(senders, start_ns, end_ns)
+        if self._lender is not None and not self.carries_asleep:
+            self.carries_asleep = True
+            self._unstarted.extend(self._lender.sleepers.slots())
+            self.sessions += len(self._unstarted)
+            self._start_asleep()
+
+    def _start_asleep(self) -> None:
+        for _ in range(min(START_BATCH, len(self._unstarted))):
+            self._fire(self._unstarted.popleft())
+        if self._unstarted:
+            asyncio.get_running_loop().call_soon(self._start_asleep)
+
+    def _fire(self, slot: int) -> None:
+        """Sends the first messages of a session that is asleep."""
+        assert self._lender is not None
+        self._lender.reactor.fire(slot, self.in_flight)
+
+    def add_asleep(self, slot: int) -> None:
+        """Takes in a session that has opened after the start."""
+        self.sessions += 1
+        self.on_change()
+        self._fire(slot)
+
+    def has_woken(self, connection: NativeConnection, slot: int) -> None:
+        """Goes on with a session that was asleep."""
+        connection.sender.carries_load = self.carries_asleep
+        if slot in self._unstarted:
+            self._unstarted.remove(slot)
+            cast("ClosedLoopSender", connection.sender).send(self.in_flight)
+
+    @property
+    def may_get_more(self) -> bool:
+        """False once no worker has messages left."""
+        return not self._last
 
     def starved(self, connection: NativeConnection, count: int) -> None:
         """A session would have sent so many messages more."""
@@ -209,6 +252,10 @@ class NativeOpenLoop(OpenLoopRunner):
     lender: Lender
     _not_lent_yet = 0
     """Sessions that have their turns as soon as they can be lent."""
+    carries_asleep = False
+    """The sessions that are asleep carry the load."""
+    may_get_more = False
+    """A schedule has no limit that a session could meet."""
 
     def lend_through(self, lender: Lender) -> None:
         """Lends the sessions from here on."""
@@ -234,10 +281,25 @@ class NativeOpenLoop(OpenLoopRunner):
         for sender in senders:
             self._take(sender)
         reactor = self.lender.reactor
+        self.carries_asleep = True
+        for slot in self.lender.sleepers.slots():
+            self.sessions += 1
+            reactor.enter_rotation(slot)
         self._start_ns, self._end_ns = start_ns, end_ns
         reactor.end = reactor.measured_until = end_ns
         self._timer = _ReactorTimer(reactor)
         self._wake()
+
+    def add_asleep(self, slot: int) -> None:
+        """Takes in a session that has opened after the start."""
+        self.sessions += 1
+        self.lender.reactor.enter_rotation(slot)
+        self.on_change()
+        self._go_on_with_sessions()
+
+    def has_woken(self, connection: NativeConnection, slot: int) -> None:  # noqa: ARG002 - it keeps its turns
+        """Goes on with a session that was asleep."""
+        connection.sender.carries_load = self.carries_asleep
 
     def _take(self, sender: TurnTaker) -> None:
         sender.carries_load = True
@@ -255,6 +317,10 @@ class NativeOpenLoop(OpenLoopRunner):
             asyncio.get_running_loop().call_later(LEND_AGAIN_S, self._lend, sender)
             return
         self._not_lent_yet -= 1
+        self._go_on_with_sessions()
+
+    def _go_on_with_sessions(self) -> None:
+        """Sends what has waited for a session, if anything has."""
         if self._waits_for_session:
             self._waits_for_session = False
             self._wake()

@@ -6,6 +6,13 @@
 #ifndef WS_LOAD_TEST_SESSION_H
 #define WS_LOAD_TEST_SESSION_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mremap */
+#endif
+
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "ids.h"
 #include "wire.h"
 
@@ -44,6 +51,7 @@ typedef struct {
     unsigned asleep : 1;     /* Python has no object for it, and the descriptor is the loop's to close */
     int error;               /* errno of the read or write that failed */
     uint32_t connection;     /* its number within the run */
+    uint32_t order;          /* of one that is asleep: sessions that have opened before it */
     uint32_t in_flight;
     uint32_t greetings; /* messages to come at the beginning that answer nothing */
     uint32_t ring_head, ring_length, ring_capacity;
@@ -83,8 +91,9 @@ static inline void ws_session_init(ws_session *s) {
     ws_stream_init(&s->stream);
 }
 
-/* Frees what a session holds, and its slot; the socket is the caller's. */
+/* Frees what a session holds, and its slot; the socket is the caller's unless the session is asleep. */
 static inline void ws_session_free(ws_session *s) {
+    if (s->asleep) close(s->fd);
     free(s->ring);
     free(s->backlog);
     ws_clear_out(&s->out);
@@ -94,6 +103,18 @@ static inline void ws_session_free(ws_session *s) {
     s->ring = NULL;
     s->backlog = NULL;
     s->rest = NULL;
+}
+
+/* Returns room for `to` bytes in place of `from`, which is 0 without any. Pages that were not used take no memory, and
+ * those that were are not copied: with `realloc` a third of all memory was holes that copies had left. NULL: no memory. */
+static inline void *ws_more_room(void *memory, size_t from, size_t to) {
+    void *grown = from ? mremap(memory, from, to, MREMAP_MAYMOVE)
+                       : mmap(NULL, to, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return grown == MAP_FAILED ? NULL : grown;
+}
+
+static inline void ws_free_room(void *memory, size_t size) {
+    if (memory) munmap(memory, size);
 }
 
 /* --- Messages in flight --------------------------------------------------------------------------------------------- */
@@ -212,6 +233,15 @@ static inline void ws_keep_rest(ws_session *s, const uint8_t *data, size_t size)
     s->rest = grown;
     memcpy(ws_rest(s) + s->rest_size, data, size);
     s->rest_size += size;
+}
+
+/* Keeps what follows the head of a frame that is odd, and what was read behind it, for Python to read. */
+static inline void ws_keep_odd(ws_session *s, const uint8_t *data, size_t size) {
+    if (s->stream.seen) {
+        s->stream.kept_size -= (size_t)s->stream.seen;
+        ws_keep_rest(s, s->stream.kept + s->stream.kept_size, (size_t)s->stream.seen);
+    }
+    ws_keep_rest(s, data, size);
 }
 
 /* Keeps a ping, in place of one before, until it can be answered; returns 0 if there is no memory. */

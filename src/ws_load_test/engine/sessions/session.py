@@ -130,15 +130,19 @@ class Session(DialedSession):
         deflate: PerMessageDeflate | None = None,
     ) -> None:
         """Takes over from the upgrade; `early` is what the target sent behind its answer to it."""
-        self._transport, self._sock, self._secure = transport, sock, secure
+        self.take_over(transport, sock, secure=secure)
         if deflate is not None:
             self.deflate, self.needs_payload, self.reply_head = deflate, True, NO_FAST_PATH
-        # Straight to the kernel, because a loop that keeps writes for its end would make every sent instant a lie.
-        self._write_now = self._write_through if secure else sock.send
-        self.write = self._write_now
         self.owner.session_opened(self)
         if early:
             self.data_received(early)
+
+    def take_over(self, transport: asyncio.Transport, sock: socket.socket, *, secure: bool) -> None:
+        """Writes through a transport, or to the socket under it."""
+        self._transport, self._sock, self._secure = transport, sock, secure
+        # Straight to the kernel, because a loop that keeps writes for its end would make every sent instant a lie.
+        self._write_now = self._write_through if secure else sock.send
+        self.write = self._write_now
 
     def set_receiver(self, receiver: MessageReceiver, *, needs_payload: bool = False) -> None:
         """Gives the messages that come from here on to a receiver, which may need to see all of each."""
