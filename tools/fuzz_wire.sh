@@ -14,12 +14,12 @@ flags=(-g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=a
 "$out/queues" $((seconds / 10)) "$RANDOM"
 "${CC:-cc}" "${flags[@]}" -D_GNU_SOURCE tests/native/fuzz_kernel.c -o "$out/kernel"
 "$out/kernel" $((seconds / 10)) "$RANDOM"
-for each in fuzz_wire fuzz_talk fuzz_dial; do
+for each in fuzz_wire fuzz_talk fuzz_dial fuzz_marker; do
   if command -v clang > /dev/null && clang "${flags[@]}" -fsanitize=fuzzer -DLIBFUZZER "tests/native/$each.c" -o "$out/$each" 2> /dev/null; then
     mkdir "$out/$each.inputs"
-    "$out/$each" -max_total_time=$((seconds * 4 / 15)) -max_len=100000 "$out/$each.inputs"
+    "$out/$each" -max_total_time=$((seconds * 9 / 40)) -max_len=100000 "$out/$each.inputs"
   else
     "${CC:-cc}" "${flags[@]}" "tests/native/$each.c" -o "$out/$each"
-    "$out/$each" $((seconds * 4 / 15)) "$RANDOM"
+    "$out/$each" $((seconds * 9 / 40)) "$RANDOM"
   fi
 done

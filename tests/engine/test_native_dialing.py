@@ -122,7 +122,7 @@ class Spy:
     """Notes the states in which compiled dials end."""
 
     def __init__(self, loop, states):
-        self.fileno, self.begin, self.abandon = loop.fileno, loop.begin, loop.abandon
+        self.fileno, self.begin, self.abandon, self.close = loop.fileno, loop.begin, loop.abandon, loop.close
         self._run, self._states = loop.run, states
 
     def run(self):

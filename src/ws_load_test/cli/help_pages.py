@@ -266,9 +266,10 @@ Limits
                               compressed or not: 125 bytes to 1 GiB (64MiB)
 
 Generator
-      --engine NAME           data plane: native (compiled; by io_uring where it
-                              is allowed), native-epoll, portable, or auto:
-                              native where it can run the plan (auto)
+      --engine NAME           data plane: native (compiled; closed loops by
+                              io_uring where it is allowed), native-epoll,
+                              portable, or auto: native where it can run the
+                              plan (auto)
       --reply-instant WHEN    when a reply has come: when it was read, or when
                               the kernel received it (native engine) (read)
   -w, --workers N             number of worker processes (one for each core, or
@@ -926,9 +927,11 @@ that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
                          on.
   on.NAME.silence_time   Length of each of these.
   on.NAME.age            From the target's time stamp to the reading, by two
-                         clocks; stamps ahead of ours are apart.
+                         clocks; ages below 0 are apart.
   iterations.time        From when an iteration was due until its last step was
                          complete.
+  iterations.wait        From when an iteration was due until a session took it
+                         up, where none was free.
 
 Counts, shares and rates of a scenario's parts:
   steps.NAME.due         Messages that should have left.

@@ -11,9 +11,8 @@ import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine.scenario.alarms import Alarms
+from ws_load_test.engine.scenario.alarms import DEADLINE, Alarms
 from ws_load_test.engine.scenario.compiled_step import StepTimes
-from ws_load_test.engine.scenario.exchange import DEADLINE
 from ws_load_test.engine.scenario.player import WAIT
 from ws_load_test.engine.scenario.repeating import TICK, RepeatingStep
 from ws_load_test.engine.scenario.role_code import RoleCode
@@ -29,7 +28,7 @@ from ws_load_test.plan.scenario.model import Role, Scenario
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from ws_load_test.engine.scenario.alarms import AlarmTarget
+    from ws_load_test.engine.scenario.alarms import AlarmTarget, DeadlineTarget
     from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
     from ws_load_test.engine.scenario.scenario_load import SessionKeeper
     from ws_load_test.engine.scenario.texts import Speaker
@@ -64,26 +63,28 @@ class NoWaits(Alarms):
 
     def __init__(self) -> None:
         super().__init__()
-        self._deadlines: list[tuple[int, AlarmTarget]] = []
+        self._time_outs: list[tuple[int, DeadlineTarget]] = []
         self._timers: list[tuple[int, RepeatingStep]] = []
         self._rings_next = False
 
     def set(self, at_ns: int, target: AlarmTarget, kind: int) -> None:
         """Rings a wait soon, and keeps others."""
-        if kind == DEADLINE:
-            self._deadlines.append((at_ns, target))
-            if self._rings_next:
-                asyncio.get_running_loop().call_soon(self.ring_deadlines)
-        elif isinstance(target, RepeatingStep):
+        if isinstance(target, RepeatingStep):
             self._timers.append((at_ns, target))
         elif kind == WAIT:
             asyncio.get_running_loop().call_soon(target.on_alarm, kind, at_ns)
 
+    def set_deadline(self, at_ns: int, target: DeadlineTarget) -> None:
+        """Keeps a time-out, unless the test has asked for the next one."""
+        self._time_outs.append((at_ns, target))
+        if self._rings_next:
+            asyncio.get_running_loop().call_soon(self.ring_deadlines)
+
     def ring_deadlines(self) -> None:
         """Rings all time-outs, and those that they put off."""
         self._rings_next = False
-        while self._deadlines:
-            at_ns, target = self._deadlines.pop(0)
+        while self._time_outs:
+            at_ns, target = self._time_outs.pop(0)
             target.on_alarm(DEADLINE, at_ns)
 
     def ring_next_deadline(self) -> None:

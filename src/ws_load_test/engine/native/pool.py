@@ -65,8 +65,13 @@ class NativePool(ConnectionPool):
         lender = self._lending_factory.lender
         self._sleepers = lender.sleepers = Sleepers(self, lender)
         self._sleeping_load = cast("SleepingLoad", self.load)
-        self.sleeps = not (plan.setup_messages or plan.correlation.greetings or plan.lifetime_ns is not None)
-        """Sessions have nothing of their own that Python would have to keep: no set-up, no timer."""
+        self.sleeps = not (
+            plan.setup_messages
+            or plan.correlation.greetings
+            or plan.lifetime_ns is not None
+            or plan.fan_out is not None
+        )
+        """Sessions have nothing of their own that Python would have to keep: no set-up, no timer, no room."""
         self._orders = 0
         """Sessions that have opened, by which the newest are known."""
         self._in_flight_asleep: set[int] = set()
