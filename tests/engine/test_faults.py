@@ -330,7 +330,8 @@ SESSIONS = {
 @pytest.mark.parametrize("case", SESSIONS.values(), ids=SESSIONS)
 def test_a_session_that_ends_badly(case):
     with FaultyServer(case.behaviour) as server:
-        result = flooded(server.url, **case.options)
+        # The run is over once the session is lost.
+        result = flooded(server.url, **{"duration": "60s"} | case.options)
         assert result.summary.faults == case.faults
         assert asdict(result.summary.connections) == {
             "attempted": 1,

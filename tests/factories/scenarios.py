@@ -134,6 +134,7 @@ def second():
     )
     writer.iterations_begun, writer.iterations_completed, writer.iterations_dropped = 11, 9, 1
     writer.iteration_time_ns = histogram(*(k * 100 * MILLI for k in range(1, 10)))
+    writer.iteration_wait_ns = histogram(*(k * 500 * MILLI for k in range(1, 5)))
     made = Tally(
         steps={"writer/say": say, "writer/ask": ask, "writer/typing": Tally(due=6, sent=6, unawaited=6)},
         reactions={"reader/tick": tick},

@@ -85,7 +85,8 @@ def test_the_tables_have_every_step_and_role():
         ["writer", "10", "7", "0", "9", "3", "6 at say, 3 at ask"],
     ]
     (notes,) = (one for one in parts if isinstance(one, KeyValueRows))
-    assert notes.rows[0] == ("writer", "iterations: 36 due, 27 completed, 3 dropped, 6 not completed")
+    counts = "36 due, 27 completed, 3 dropped, 6 not completed"
+    assert notes.rows[0] == ("writer", f"iterations: {counts}; 12 waited for a session (p99 2 s)")
 
 
 def test_reactions_have_a_section_of_their_own():

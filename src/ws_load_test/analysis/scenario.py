@@ -145,6 +145,8 @@ class IterationCounts(msgspec.Struct, frozen=True, kw_only=True):
     completed: Annotated[int, Meta(description="Iterations whose last step was complete.")]
     dropped: Annotated[int, Meta(description="Iterations that were due and that no session took up.")]
     time_ns: Annotated[TimeStats | None, Meta(description="From when an iteration was due until it was complete.")]
+    waited: Annotated[int, Meta(description="Iterations that were due while no session was free, and begun later.")]
+    wait_ns: Annotated[TimeStats | None, Meta(description="Time for which these waited for a session.")]
 
 
 class RoleSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +166,8 @@ class RoleSummary(msgspec.Struct, frozen=True, kw_only=True):
                 begun=role.iterations_begun,
                 completed=role.iterations_completed,
                 dropped=role.iterations_dropped,
+                waited=role.iteration_wait_ns.count,
+                wait_ns=TimeStats.of(role.iteration_wait_ns),
                 time_ns=TimeStats.of(role.iteration_time_ns),
             )
         return cls(name=name, sessions=SessionCounts.of({name: role}), iterations=iterations)

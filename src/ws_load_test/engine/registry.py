@@ -51,7 +51,7 @@ ENGINES: dict[str, Callable[[], type[Engine]]] = {
 """For each name, what imports the engine's class (ImportError: it is not built)."""
 PREFERRED = ("native", "portable")
 """Those of which ``auto`` takes the first that is built and can run a plan."""
-COMPILED_PARTS = dict.fromkeys(("native", "native-epoll"), "ws_load_test.engine.native.reactor")
+COMPILED_PARTS: dict[str, str] = dict.fromkeys(("native", "native-epoll"), "ws_load_test.engine.native.reactor")
 """For an engine that a build may lack, the module that is built; it imports nothing else of the engine."""
 DEFAULT_ENGINE = "auto"
 

@@ -174,7 +174,7 @@ class ReactionTally(PartTally):
     )
     age_ns: Histogram = times(
         MetricSpec(
-            "From the target's time stamp to the reading, by two clocks; stamps ahead of ours are apart.",
+            "From the target's time stamp to the reading, by two clocks; ages below 0 are apart.",
             condition="age",
             no_value="no such message had a time stamp",
             unit_name=REACTION,
@@ -310,6 +310,14 @@ class RoleTally(PartTally):
         )
     )
 
+    iteration_wait_ns: Histogram = times(
+        MetricSpec(
+            "From when an iteration was due until a session took it up, where none was free.",
+            condition="wait",
+            no_value="no iteration waited for a session",
+            unit_name=ITERATION,
+        )
+    )
     excerpts: RoleExcerpts | None = None
     """Excerpts of sessions that were followed; None where there are none."""
 

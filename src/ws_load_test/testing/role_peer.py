@@ -22,10 +22,9 @@ import msgspec
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.loop_turns import LoopTurns
 from ws_load_test.common.sharding import Shard
-from ws_load_test.engine.scenario.alarms import Alarms
+from ws_load_test.engine.scenario.alarms import DEADLINE, Alarms
 from ws_load_test.engine.scenario.compiled_step import StepTimes
 from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
-from ws_load_test.engine.scenario.exchange import DEADLINE
 from ws_load_test.engine.scenario.player import WAIT
 from ws_load_test.engine.scenario.role_code import RoleCode
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.scenario.alarms import AlarmTarget
+    from ws_load_test.engine.scenario.alarms import AlarmTarget, DeadlineTarget
     from ws_load_test.engine.scenario.compiled import CompiledRole
     from ws_load_test.engine.sessions.session import Session as EngineSession
     from ws_load_test.plan.scenario.python_role import PythonRole
@@ -273,18 +272,19 @@ class _NoWaits(Alarms):
 
     def __init__(self) -> None:
         super().__init__()
-        self._deadlines: list[tuple[int, AlarmTarget]] = []
+        self._time_outs: list[tuple[int, DeadlineTarget]] = []
 
     def set(self, at_ns: int, target: AlarmTarget, kind: int) -> None:
         if kind == WAIT:
             asyncio.get_running_loop().call_soon(target.on_alarm, kind, at_ns)
-        elif kind == DEADLINE:
-            self._deadlines.append((at_ns, target))
+
+    def set_deadline(self, at_ns: int, target: DeadlineTarget) -> None:
+        self._time_outs.append((at_ns, target))
 
     def ring_deadlines(self) -> None:
         """Rings all time-outs, and those that they put off."""
-        while self._deadlines:
-            at_ns, target = self._deadlines.pop(0)
+        while self._time_outs:
+            at_ns, target = self._time_outs.pop(0)
             target.on_alarm(DEADLINE, at_ns)
 
 

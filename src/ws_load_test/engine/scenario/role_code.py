@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ws_load_test.engine.scenario.compiled_step import CompiledStep, StepStream
 from ws_load_test.messages.fields import PublishMarker
 from ws_load_test.plan.correlation import parse_number_place
-from ws_load_test.plan.scenario.model import Step
-from ws_load_test.plan.scenario.python_role import PythonRole, checks_of, split_place
+from ws_load_test.plan.scenario.model import Step, split_place
+from ws_load_test.plan.scenario.python_role import PythonRole, checks_of
 
 if TYPE_CHECKING:
     from ws_load_test.engine.scenario.compiled_step import Publishing, StepTimes

@@ -32,12 +32,17 @@ class StepSamples(SampleBuffer):
         self.totals = totals
 
     def count_rows(
-        self, due: NDArray[np.int64], sent: NDArray[np.int64], done: NDArray[np.int64], count: NDArray[np.int64]
+        self,
+        due: NDArray[np.int64],
+        free: NDArray[np.int64],
+        sent: NDArray[np.int64],
+        done: NDArray[np.int64],
+        count: NDArray[np.int64],
     ) -> None:
         """Counts rows into both."""
-        super().count_rows(due, sent, done, count)
+        super().count_rows(due, free, sent, done, count)
         if self.totals is not None:
-            self.totals.samples.count_rows(due, sent, done, count)
+            self.totals.samples.count_rows(due, free, sent, done, count)
 
 
 class StepRow:
