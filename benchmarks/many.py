@@ -1,15 +1,17 @@
 """Many connections at once: opens them to the built-in server, holds them under a small load, and accounts for all.
 
-    python benchmarks/many.py [--connections 50000] [--hold 30] [--repeat 1]
+    python benchmarks/many.py [--connections 50000] [--hold 30] [--once] [--repeat 1]
 
-Server and workers are processes of this machine, as many of each as the limit on open files asks for. Everything is
-checked against what the server counted; the exit code is 1 if anything was lost. Linux only: memory is read in /proc.
+Server and workers are processes of this machine, as many of each as the limit on open files asks for, and connections
+come from as many loopback addresses as the range of ephemeral ports asks for. Everything is checked against what the
+server counted; the exit code is 1 if anything was lost. Linux only: memory is read in /proc.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 import resource
 import sys
@@ -20,9 +22,12 @@ from ws_load_test import Plan, Summary, TimeStats, make_plan
 from ws_load_test.api import Run
 from ws_load_test.common.units import format_duration
 from ws_load_test.echo import EchoCounts, EchoProcess
+from ws_load_test.engine.connect.source_addresses import ephemeral_ports
 
 SPARE_FILES = 1000
 """Open files that a server process keeps free: the kernel spreads connections evenly, but not exactly."""
+SPARE_PORTS = 0.2
+"""Share of the ephemeral ports of an address that other programs, and connections that have just ended, may have."""
 
 
 def set_size_bytes(pid: int) -> int:
@@ -30,6 +35,12 @@ def set_size_bytes(pid: int) -> int:
     found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
+
+
+def sources(connections: int) -> list[str]:
+    """Returns as many loopback addresses as connections need: each has one set of ports for a target."""
+    ports = (ephemeral_ports() or 28_000) * (1 - SPARE_PORTS)
+    return [f"127.0.0.{number}" for number in range(1, 2 + int(connections / ports))]
 
 
 def available_bytes() -> int:
@@ -44,7 +55,7 @@ def sockstat() -> str:
     return next(line for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP"))
 
 
-async def hold(server: EchoProcess, plan: Plan) -> tuple[Summary, EchoCounts]:
+async def hold(server: EchoProcess, plan: Plan, hold_s: float) -> tuple[Summary, EchoCounts]:
     """One run; prints how it goes, returns its summary and what the server counted."""
     before, counted, free_bytes = server.counts(), server.counts(), available_bytes()
     from_s = time.monotonic()
@@ -55,14 +66,14 @@ async def hold(server: EchoProcess, plan: Plan) -> tuple[Summary, EchoCounts]:
     opened_s = time.monotonic() - from_s
     if not executing.done():
         assert run.fleet is not None
-        assert plan.duration_ns is not None
-        await asyncio.sleep(plan.duration_ns / 2e9)
+        await asyncio.sleep(hold_s / 2)
         counted = await asyncio.to_thread(server.counts)
         workers = [set_size_bytes(pid) for pid in run.fleet.pids.values()]
         servers = [set_size_bytes(pid) for pid in server.pids]
         kernel = free_bytes - available_bytes() - sum(workers) - sum(servers)
         print(f"opened in {opened_s:.1f} s; halfway the server has {counted.open:,} open; kernel: {sockstat()}")
         print(f"workers: {_megabytes(workers)}; server: {_megabytes(servers)}; all else: {kernel / 1e6:.0f} MB")
+        print(f"load average: {os.getloadavg()[0]:.1f}", flush=True)
     result = await executing
     after = server.counts()
     delta = EchoCounts(**{name: getattr(after, name) - getattr(before, name) for name in vars(after)})
@@ -105,20 +116,29 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=50_000)
     parser.add_argument("--hold", type=int, default=30, metavar="SECONDS", help="how long they are held")
     parser.add_argument("--rate-per-connection", default="1")
+    parser.add_argument("--once", action="store_true", help="send one message on each while they are held")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--repeat", type=int, default=1, help="runs, one right after the other")
     options = parser.parse_args()
     room = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_FILES
     good = True
     with EchoProcess(processes=-(-options.connections // room)) as server:
         for _ in range(options.repeat):
+            load = {"rate_per_connection": options.rate_per_connection, "duration": f"{options.hold}s"}
+            if options.once:
+                load = {"rate": str(options.connections / options.hold), "messages": str(options.connections)}
             plan = make_plan(
                 server.url,
                 connections=options.connections,
-                rate_per_connection=options.rate_per_connection,
-                duration=f"{options.hold}s",
+                bind=sources(options.connections),
+                engine=options.engine,
+                **load,
             )
-            print(f"{plan.connections:,} connections, {plan.workers} workers, {len(server.pids)} server processes")
-            good &= account(plan, *asyncio.run(hold(server, plan)))
+            print(
+                f"{plan.connections:,} connections of {len(plan.bind)} addresses, {plan.workers} workers, "
+                f"{len(server.pids)} server processes"
+            )
+            good &= account(plan, *asyncio.run(hold(server, plan, options.hold)))
             print(flush=True)
     return 0 if good else 1
 

@@ -9,6 +9,8 @@ from ws_load_test.api import run
 from ws_load_test.echo import EchoProcess
 from ws_load_test.metrics.tally import Tally
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.fixture(scope="module")
 def echo():

@@ -9,9 +9,10 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.api import run
-from ws_load_test.engine.registry import why_missing
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
+
+pytestmark = pytest.mark.every_engine
 
 MS = 1_000_000
 
@@ -71,10 +72,9 @@ class Difficult:
     ("engine", "load"),
     [("portable", {"rate": 400}), ("native", {"rate": 400}), ("native", {"in_flight": 4})],
     ids=["portable, open loop", "native, open loop", "native, closed loop"],
+    indirect=["engine"],
 )
-def test_by_id_every_count_and_time_is_right(engine, load):
-    if why_missing(engine):
-        pytest.skip(why_missing(engine))
+def test_by_id_every_count_and_time_is_right(load):
     difficult = Difficult(loses=0.03, repeats=0.03, strange=0.03)
     with FaultyServer(difficult) as server:
         plan = make_plan(
@@ -82,7 +82,6 @@ def test_by_id_every_count_and_time_is_right(engine, load):
             connections=4,
             duration="1400ms",
             timeout="500ms",
-            engine=engine,
             message='{"id": {seq}}',
             match="json:id",
             skip_first=1,

@@ -19,6 +19,8 @@ from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
+pytestmark = pytest.mark.every_engine
+
 MS = 1_000_000
 S = 1_000_000_000
 

@@ -266,9 +266,10 @@ Limits
                               compressed or not: 125 bytes to 1 GiB (64MiB)
 
 Generator
-      --engine NAME           data plane: native (compiled; by io_uring where it
-                              is allowed), native-epoll, portable, or auto:
-                              native where it can run the plan (auto)
+      --engine NAME           data plane: native (compiled; closed loops by
+                              io_uring where it is allowed), native-epoll,
+                              portable, or auto: native where it can run the
+                              plan (auto)
       --reply-instant WHEN    when a reply has come: when it was read, or when
                               the kernel received it (native engine) (read)
   -w, --workers N             number of worker processes (one for each core, or
@@ -713,11 +714,12 @@ CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write
 it, or the file that --probe -o writes; - is standard input. What the client
 sent becomes the steps of a role, what came back their awaits: values that were
 received and sent later are captured, and counters, UUIDs and times become
-fields. What repeats becomes iterations. Secrets become {env.NAME}; their values
-are not in the file.
+fields. What repeats becomes iterations. Sessions with one target are roles of
+one plan: what they share becomes {room}, what comes from one to the others
+{marker}. Secrets become {env.NAME}; their values are not in the file.
 
-      --socket N|TEXT         take session N (from 1), or the one with TEXT in
-                              its URL
+      --socket N|TEXT         take session N (from 1), or those with TEXT in
+                              their URL
       --speed N               divide the waits between messages by N (1)
   -o, --output DIR            write DIR/scenario.toml, and each binary message
                               in a file beside it

@@ -125,7 +125,7 @@ def was_late(tally):
 
 
 async def measure_in_time(attempt):
-    """Calls a coroutine function with the number of the attempt until its tally, which comes last, is of one in time."""
+    """Calls a coroutine function with the number of the attempt until its tally, which comes last, was in time."""
     for number in range(ATTEMPTS):
         *results, tally = await attempt(number)
         if not was_late(tally):

@@ -5,6 +5,7 @@ cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payl
 
 
 cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
+    (<Reactor>loop).opcode = opcode
     return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
 
 

@@ -168,6 +168,10 @@ class NativeConnection(Connection):
         self._load_back(back)
         self._set_fragmented(back.fragmented)
         self._parts += back.fragments
+        if self._utf8 is not None:
+            # The fragments belong to a text that may be cut off within a character.
+            self._utf8.reset()
+            self._utf8.decode(back.fragments if back.opcode == frames.TEXT else b"")
         self._message_head = back.opcode
         if back.greetings:
             SessionSetup(self, back.greetings, frames.TEXT, ())

@@ -23,13 +23,14 @@ cdef extern from "wire.h" nogil:
         int (*message)(void *, void *, int, const uint8_t *, size_t) noexcept nogil
         void *loop
         uint64_t limit
+        int checks_texts
     enum: WS_SLOTS, WS_PING, WS_PONG, WS_CLOSE
     int64_t ws_now_ns()
     int64_t ws_clock_offset_ns()
     uint32_t ws_bucket(int64_t)
     void ws_record(ws_histogram *, int64_t, uint32_t)
     void ws_clear(ws_histogram *)
-    int ws_keep(ws_stream *, const uint8_t *, size_t)
+    int ws_resume(ws_stream *, int64_t, int, const uint8_t *, size_t)
     uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, const ws_taker *, void *)
     size_t ws_control_frame(uint8_t *, int, const uint8_t *, unsigned, uint32_t)
 
@@ -219,6 +220,7 @@ cdef extern from "session.h" nogil:
     bint ws_append(ws_out **, const uint8_t *, size_t)
     void ws_clear_out(ws_out **)
     uint8_t *ws_rest(const ws_session *)
+    void ws_keep_odd(ws_session *, const uint8_t *, size_t)
     void ws_keep_rest(ws_session *, const uint8_t *, size_t)
     int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
 

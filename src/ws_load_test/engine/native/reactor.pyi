@@ -99,6 +99,7 @@ class Reactor:
     remaining: int
     max_in_flight: int
     kernel_instants: bool
+    opcode: int
     def __init__(
         self, on_schedule: bool, frames: bytes, copies: int, max_message_bytes: int, by_io_uring: bool = ...
     ) -> None: ...

@@ -98,6 +98,7 @@ cdef class Reactor:
     cdef public int64_t measured_from, measured_until, last_done, end, remaining
     cdef public uint32_t max_in_flight
     cdef public bint kernel_instants
+    cdef public int opcode  # of the message that was read last, where messages are read whole
     cdef ws_clocks clocks
 
     def __cinit__(
@@ -117,7 +118,7 @@ cdef class Reactor:
         """
         self.kernel.epoll.ep = self.kernel.epoll.timer = -1
         self.on_schedule = on_schedule
-        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes)
+        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes, False)
         self.measured_from = self.measured_until = self.end = NEVER
         self.remaining = <int64_t>1 << 62
         self.max_in_flight = <uint32_t>-1
@@ -189,7 +190,7 @@ cdef class Reactor:
         _set_rules(&self.rules, rules)
         self.rules.ask, self.rules.loop, self.questions = _on_question, <void *>self, questions
         if reads_whole:
-            self.taker.message = _on_message
+            self.taker.message, self.taker.checks_texts = _on_message, rules.checks_texts
         if rules.stream is not None:
             self.taker.message = _on_part
             _set_stream(&self.rules, &self.streams, rules.stream)
@@ -242,8 +243,7 @@ cdef class Reactor:
         s.fd = fd
         s.tls = <void *>tls
         s.connection, s.greetings = connection, greetings
-        s.stream.fragmented, s.stream.opcode = fragmented, opcode
-        ws_keep(&s.stream, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
+        ws_resume(&s.stream, fragmented, opcode, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
         if early:
             self._take(slot, <uint8_t *>PyBytes_AsString(early), len(early), ws_now_ns())
             self._call_for_events()
@@ -419,7 +419,7 @@ cdef class Reactor:
         if odd:
             s.odd = True
             s.ping_waits = False
-            ws_keep_rest(s, data + used, size - used)
+            ws_keep_odd(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
         if replies and self.rules.by <= WS_BY_ORDER:

@@ -106,6 +106,8 @@ class Rules(NamedTuple):
     in_reply: Path
     ignore: list[NativeCheck]
     expect: list[NativeCheck]
+    checks_texts: bool
+    """Texts that are not UTF-8 end their session."""
     stream: NativeStream | None
     """None where a reply is one message."""
 
@@ -119,7 +121,6 @@ def unsupported(plan: Plan) -> list[str]:
     makes = plan.fan_out is None
     rules = (
         (bool(correlation.auto_replies), "it answers no messages of the target"),
-        (correlation.check_utf8, "it does not check that texts are UTF-8"),
         (correlation.stream is not None and message.kind == "ping", "it follows no answers to pings"),
         (bool(correlation.greetings) and message.kind == "ping", "it skips no messages where pongs are the replies"),
         (makes and message.trace_share is not None, "it follows no trace contexts"),
@@ -143,6 +144,7 @@ def rules_of(correlation: Correlation, reading: ReadPolicy) -> Rules:
         in_reply=_path(correlation.id_path(of_reply=True)) if by == BY_JSON else (),
         ignore=[_check(check) for check in correlation.ignore],
         expect=[_check(check) for check in correlation.expect],
+        checks_texts=reading.check_utf8,
         stream=None if correlation.stream is None else _stream(correlation.stream),
     )
 

@@ -20,7 +20,8 @@ from ws_load_test.plan.options.scenario.values import wait_time
 from ws_load_test.plan.scenario.python_role import Message, SessionOver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from typing import Any
 
     from ws_load_test.engine.scenario.compiled import CompiledRole, Section
     from ws_load_test.engine.scenario.compiled_step import CompiledStep
@@ -89,19 +90,22 @@ class CodeSession(Player):
         """Number of the session in the run."""
         return self.connection.number
 
-    async def exchange(
+    # A call that is a step returns the coroutine of it, not one more around that: each that is nested is gone through
+    # whenever the code goes on.
+
+    def exchange(
         self,
         text: str | bytes,
         *,
         until: str | Sequence[str],
         name: str = "exchange",
-        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
+        timeout: float | str | None = None,
         expect: str | Sequence[str] = (),
         first: str | Sequence[str] | None = None,
         each: str | Sequence[str] = (),
         count: str = "",
         on_part: Callable[[Message], object] | None = None,
-    ) -> Message:
+    ) -> Coroutine[Any, Any, Message]:
         """Sends a message, and returns the one that completes the step."""
         now_ns, stream = monotonic_ns(), None
         if not until:
@@ -110,23 +114,23 @@ class CodeSession(Player):
             stream = AskedStream(_checks(first), _checks(each), count)
         elif each or count or on_part is not None:
             raise TypeError(_ONLY_OF_STREAMS)
-        return await self._step(name, text, until, timeout, expect, due_ns=now_ns, stream=stream, on_part=on_part)
+        return self._step(name, text, until, timeout, expect, due_ns=now_ns, stream=stream, on_part=on_part)
 
     async def send(self, text: str | bytes, *, name: str = "send") -> None:
         """Sends a message that nothing answers."""
         await self._step(name, text, (), None, (), due_ns=monotonic_ns())
 
-    async def receive(
+    def receive(
         self,
         check: str | Sequence[str],
         *,
         name: str = "receive",
-        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
-    ) -> Message:
+        timeout: float | str | None = None,
+    ) -> Coroutine[Any, Any, Message]:
         """Waits for a message, which may have come together with the one that completed the step before."""
         if not check:
             raise ValueError("there is no check of the message to wait for; add one")
-        return await self._step(name, None, check, timeout, (), due_ns=self._done_ns or monotonic_ns())
+        return self._step(name, None, check, timeout, (), due_ns=self._done_ns or monotonic_ns())
 
     async def wait(self, time: float | str) -> None:
         """Waits; the next step is due when the time is over."""
@@ -144,8 +148,9 @@ class CodeSession(Player):
         """Rests until an instant, at which the next step is due, or the session is over."""
         self.wake_ns = at_ns
         self.load.alarms.set(at_ns, self, WAIT)
+        self._was_at_rest = True
         try:
-            await self._rest()
+            await self._resting_place
         except asyncio.CancelledError:
             self.wake_ns = 0
             raise
@@ -200,19 +205,19 @@ class CodeSession(Player):
         publishes = code.publishes and isinstance(text, str) and MARKER in text
         if publishes and self.phase != PLAYING:
             raise RuntimeError(_NOT_SETTLED)
-        step = code.step(
-            AskedStep(
-                name,
-                text is not None,
-                _checks(awaits),
-                _checks(expect),
-                None if timeout is None else _parse_duration(timeout),
-                opens=self.phase == OPENING,
-                is_load=self.phase == PLAYING,
-                stream=stream,
-                publishes=publishes,
-            )
+        asked = (
+            name,
+            text is not None,
+            awaits if isinstance(awaits, str) else tuple(awaits),
+            expect if isinstance(expect, str) else tuple(expect),
+            None if timeout is None else _parse_duration(timeout),
+            self.phase == OPENING,
+            self.phase == PLAYING,
+            stream,
+            publishes,
         )
+        # It is found by a plain tuple, which takes a third of the time to make.
+        step = code.steps.get(asked) or code.step(AskedStep(*asked))
         if text is not None:
             self.content = text
         due_ns, self._due_ns = self._due_ns or due_ns, 0
@@ -238,18 +243,16 @@ class CodeSession(Player):
         # What came together with the completion of the step before may be what is waited for.
         self._catch_up()
         if awaits_message and self.deadline_ns:
-            await self._rest_at_step()
+            self._was_at_rest = True
+            try:
+                await self._resting_place
+            except asyncio.CancelledError:
+                # A step that is called off is unanswered.
+                self.give_up(self)
+                raise
         self._resumes = False
         if self.phase >= OVER or self.connection.closing:
             raise SessionOver
-
-    async def _rest_at_step(self) -> None:
-        """Rests until the present step is complete, or the session is over; a step that is called off is unanswered."""
-        try:
-            await self._rest()
-        except asyncio.CancelledError:
-            self.give_up(self)
-            raise
 
     @property
     def _is_held(self) -> bool:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 NOT_MEASURED_NS = 0
 """Due instant of a message that left before the measured time, as far as that was known."""
-DEADLINE = 1
-"""Kind of the alarm at the time-out of a step."""
 
 
 class Exchange:
@@ -81,7 +79,7 @@ class Exchange:
         deadline_ns = self.deadline_ns = self.sent_ns + step.timeout_ns
         if not self.armed_ns or deadline_ns < self.armed_ns:
             self.armed_ns = deadline_ns
-            player.load.alarms.set(deadline_ns, self, DEADLINE)
+            player.load.alarms.set_deadline(deadline_ns, self)
         return True
 
     def _send(self, player: SteppingSession, step: CompiledStep, due_ns: int) -> bool:
@@ -271,17 +269,26 @@ class Exchange:
 
     # --- Ending -----------------------------------------------------------------------------------------------------
 
-    def ring(self, player: SteppingSession, at_ns: int) -> None:
-        """Takes note of the alarm for the deadline: it may be that of a step before."""
+    def has_deadline(self, at_ns: int) -> bool:
+        """Returns True if an alarm for the deadline is needed at an instant; sets that of a later step instead."""
+        raise NotImplementedError
+
+    def needs_alarm(self, player: SteppingSession, at_ns: int) -> bool:
+        """Returns True if the step is overdue at an instant for which an alarm is set: it may be of a step before."""
         if at_ns != self.armed_ns:
+            return False
+        if self.deadline_ns == at_ns and not player.has_ended:
+            return True
+        self.armed_ns = self.deadline_ns if not player.has_ended else 0
+        if self.armed_ns:
+            player.load.alarms.set_deadline(self.armed_ns, self)
+        return False
+
+    def ring(self, player: SteppingSession, at_ns: int) -> None:
+        """Takes note of the alarm for the deadline."""
+        if not self.needs_alarm(player, at_ns):
             return
         self.armed_ns = 0
-        if not self.deadline_ns or player.has_ended:
-            return
-        if self.deadline_ns > at_ns:
-            self.armed_ns = self.deadline_ns
-            player.load.alarms.set(self.deadline_ns, self, DEADLINE)
-            return
         step = self.step
         assert step is not None
         what = "sent nothing that completes" if self.awaiting else "did not read the message of"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault
-from ws_load_test.engine.scenario.exchange import DEADLINE
+from ws_load_test.engine.scenario.alarms import DEADLINE
 from ws_load_test.engine.scenario.reactions import ReactionState, react
 from ws_load_test.engine.scenario.repeating import RepeatingStep
 from ws_load_test.engine.scenario.shared import SharedParts, SteppingSession
@@ -218,6 +218,10 @@ class Player(StepSender):
             self.ring(self, at_ns)
         elif self.phase < LEAVING and not self.finishing:
             self.load.retire(self)
+
+    def has_deadline(self, at_ns: int) -> bool:
+        """Returns True if an alarm for the deadline is needed at an instant (`DeadlineTarget`)."""
+        return self.needs_alarm(self, at_ns)
 
     def completed(self, player: SteppingSession, at_ns: int) -> None:  # noqa: ARG002 - itself
         """Takes note that the present step was completed by a message read at an instant."""
