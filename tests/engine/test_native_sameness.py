@@ -398,13 +398,13 @@ def test_whatever_becomes_of_replies_by_id_is_counted_alike():
     portable, native = both(
         difficult,
         connections=1,
-        timeout="300ms",
+        timeout="600ms",
         message='{"id": {seq}}',
         match="json:id",
         expect=["json:ok=true", "contains:ok"],
         ignore="json:event",
-        rate=150,
-        duration="700ms",
+        rate=75,
+        messages=105,
     )
     # What is sent at the very end may be answered a moment later.
     assert 0 < portable.pop("answered_in_window") <= 105 >= native.pop("answered_in_window") > 0
@@ -527,7 +527,7 @@ def test_what_the_kernel_does_not_take_is_sent_later():
 
 
 def test_messages_wait_for_room_and_are_dropped_alike():
-    options = {"rate": 200, "max_in_flight": 2, "timeout": "300ms", "duration": "200ms"}
+    options = {"rate": 200, "max_in_flight": 2, "timeout": "700ms", "duration": "200ms"}
     portable, native = both(behaviors.never_answers, connections=1, **options)
     assert native == portable
     assert (portable["sent"], portable["due"]) == (2, 40)
@@ -742,7 +742,7 @@ def test_pushes_beside_messages_that_await_no_reply_are_counted_alike():
             if peer.seen.messages < 5:
                 await peer.send_frame(frames.TEXT, message.payload)
 
-    portable, native = both(talks, connections=1, rate=40, duration="500ms", match="none")
+    portable, native = both(talks, connections=1, rate=40, messages=20, match="none")
     assert native == portable
     assert (portable["pushed"], portable["pushed_bytes"], portable["unanswered"]) == (4, 16, 20)
 

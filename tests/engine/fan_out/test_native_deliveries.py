@@ -49,7 +49,7 @@ class Room:
 
     def __init__(self, *, greets):
         self.members = {}
-        self.kept = {}
+        self.latest = self.held = b""
         self.lock = asyncio.Lock()
         self.greets = greets
 
@@ -67,8 +67,10 @@ class Room:
                     await self.publish(int(words[0]), message.payload)
 
     async def publish(self, number, payload):
-        """Delivers a publish by its number: once, twice, late, in one read with others, in pieces, to no member, ..."""
-        self.kept[number] = payload
+        """Delivers a publish by its number: once, twice, behind the next, in one read with others, or in pieces.
+
+        All come to all members in the end, whatever their room, and the last comes once: nothing is left to wait for.
+        """
         whole = frame(payload)
         halves = frames.encode_frame(frames.TEXT, payload[:20], fin=False) + frames.encode_frame(
             0, payload[20:], fin=True
@@ -78,17 +80,16 @@ class Room:
             1: whole + whole,
             2: ping + halves,
             3: frame(b"a push") + whole + frame(b"of another run: " + FOREIGN),
-            4: frame(payload + b" quotes " + self.kept.get(0, b"")),
+            4: frame(b"quotes " + self.latest + b" and is " + payload),
             5: b"",
-            6: frame(self.kept.get(5, b"")) if number != 6 else b"",
-            7: whole + frame(self.kept.get(6, b"nothing")),
+            7: frame(self.latest) + whole,
             8: frame(b"wABC" + payload + b"w" * 40),
             9: frames.encode_frame(frames.BINARY, bytes(300) + payload),
         }
+        stream = forms.get(number % 11, whole) + self.held
+        self.held = b"" if stream else whole
+        self.latest = payload
         for connection, peer in list(self.members.items()):
-            stream = forms.get(number % 11, whole)
-            if number == 10 and connection % 2:
-                stream = b""
             cut = (number * 7 + connection) % len(stream) if stream else 0
             for piece in (stream[:cut], stream[cut:]):
                 if piece:
@@ -115,7 +116,7 @@ async def counts_of(engine_type, plan):
     for part in [*parts, engine.collect()]:
         tally.merge(part.tally)
     counted = {name: getattr(tally, name) for name in (*COUNT_FIELDS, *LABELED_FIELDS) if name not in OF_THE_MACHINE}
-    for name in ("session_events", "delivery_group_time_us"):
+    for name in ("session_events", "delivery_group_time_us", "closed"):
         counted.pop(name, None)
     times = {name: getattr(tally, name).count for name in HISTOGRAM_FIELDS if name not in OF_THE_MACHINE}
     return {name: value for name, value in (counted | times).items() if value}, lent
@@ -141,7 +142,7 @@ def test_deliveries_are_counted_alike(options, lent):
                 workers=1,
                 rate=100,
                 messages=22,
-                timeout="800ms",
+                timeout="30s",
                 first_message="join {connection}",
                 message="{seq} of {room}: {marker}",
                 **options,

@@ -15,13 +15,11 @@ import numpy as np
 
 from ws_load_test.engine.conversations.send_only import SendOnlyConversation
 from ws_load_test.engine.fan_out.audience import Audience
-from ws_load_test.engine.fan_out.deliveries import SubscriberConnection
+from ws_load_test.engine.fan_out.deliveries import NO_ROOM, SessionColumns, SubscriberConnection
 from ws_load_test.engine.native.lending import Lender, NativeConnection
 from ws_load_test.messages.marker import MAX_NUMBERS, Marker
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ws_load_test.engine.engine import LoadWindow
     from ws_load_test.engine.fan_out.audience import TallyOwner
     from ws_load_test.engine.native.reactor import FoundDeliveries, Loan, Reactor
@@ -35,8 +33,6 @@ ROWS_AT_ONCE = 8192
 """Deliveries that are taken together: what they take at once is below a millisecond."""
 COLUMNS = 6
 """Numbers of a row (`FoundDeliveries.take`)."""
-NO_ROOM = -1
-"""Room of a connection that only publishes."""
 
 
 def unsupported(plan: Plan) -> list[str]:
@@ -110,7 +106,7 @@ class NativeAudience(Audience):
     def take_rows(self) -> None:
         """Adds the deliveries that the compiled loop has found to their publishes, as `Recipient.take` does each."""
         tally = self._owner.tally
-        tally.deliveries_foreign += self._found.take_foreign()
+        self.deliveries.count_foreign(self._found.take_foreign(), tally)
         self.deliveries.turns.add(self._found.take_turns())
         if not self._found.count:
             return
@@ -126,36 +122,8 @@ class NativeAudience(Audience):
             own = slice(starts[group], ends[group])
             _, publisher, number, due_ns, lag_ns, _ = rows[order[starts[group]]].tolist()
             marker = Marker(publisher, number, due_ns, due_ns + lag_ns)
-            self._deliver(marker, rooms[own], slots[own], times[own], tally)
-
-    def _deliver(
-        self, marker: Marker, rooms: NDArray[np.int64], slots: NDArray[np.int64], times: NDArray[np.int64], tally: Tally
-    ) -> None:
-        """Counts the deliveries of one publish: the room and the slot of each session, and when it was read."""
-        accounting = self._accounting
-        if not accounting.is_possible(marker):
-            tally.deliveries_foreign += len(rooms)
-            return
-        room = accounting.room_of(marker)
-        right = rooms == room
-        if not right.all():
-            publishers = int(np.count_nonzero(rooms == NO_ROOM))
-            tally.deliveries_to_publisher += publishers
-            if accounting.is_measured(marker):
-                tally.deliveries_misdelivered += int(np.count_nonzero(~right)) - publishers
-            slots, times = slots[right], times[right]
-            if not len(slots):
-                return
-        publish = accounting.publish_of(marker)
-        if publish is not None:
-            publish.slots.frombytes(slots.tobytes())
-            publish.times.frombytes(times.tobytes())
-        elif accounting.is_measured(marker):
-            # It is retired, and not known any more whether it has come before.
-            members = self._rooms[room]
-            was_there = members.joining_ns[slots - members.first_slot] <= accounting.sent_ns(marker)
-            tally.deliveries_late += int(np.count_nonzero(was_there))
-            tally.deliveries_replayed += int(np.count_nonzero(~was_there))
+            columns = SessionColumns(rooms[own], slots[own], times[own])
+            self.deliveries.take_many(marker, columns, self._rooms[self._accounting.room_of(marker)], tally)
 
 
 class DeliveryLender(Lender):
