@@ -1,6 +1,7 @@
 """Costs of a delivery: processor time beside that of a push that is only counted, and how many a second are held.
 
     python benchmarks/fanout.py             # in process: bytes are fed to the sessions, in short turns side by side
+    python benchmarks/fanout.py --loop      # the same in the compiled loop, over socket pairs, without the collection
     python benchmarks/fanout.py --held      # 200,000 deliveries a second over sockets, for 10 s
 
 In process, both kinds of sessions get the same frames: of one message, 100 sessions each read the same bytes, as with a
@@ -12,16 +13,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import socket
 import statistics
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
 from ws_load_test import make_plan, run
-from ws_load_test.common.clock import monotonic_ns
+from ws_load_test.common.clock import NS_PER_S, monotonic_ns
 from ws_load_test.common.sharding import Shard
 from ws_load_test.echo import EchoProcess
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.engine import LoadWindow
+from ws_load_test.engine.native.reactor import FoundDeliveries, Reactor
+from ws_load_test.engine.native.rules import questions_of, rules_of
+from ws_load_test.engine.sessions.read_policy import ReadPolicy
 from ws_load_test.messages.marker import MarkerCodec
 from ws_load_test.plan.load_sharing import LoadSwitch
 from ws_load_test.websocket import frames
@@ -102,7 +109,47 @@ async def compare() -> None:
     print(f"ratios from {min(ratios):.2f} to {max(ratios):.2f}, of {TURNS} turns of {PUBLISHES * SESSIONS:,}")
 
 
-def held(per_s: int, seconds: int, workers: int) -> None:
+def loop_turn(reactor: Reactor, ends: list[socket.socket], data: bytes, messages: int) -> float:
+    """Returns the processor time in ns of a message in the compiled loop, its reading included."""
+    for end in ends:
+        end.send(data)
+    started = time.process_time_ns()
+    reactor.run(monotonic_ns() + NS_PER_S)
+    return (time.process_time_ns() - started) / (messages * len(ends))
+
+
+def compare_in_loop(messages: int) -> None:
+    """Prints the cost of a delivery and of a push in the compiled loop, for so many messages in a read."""
+    reading = ReadPolicy.of(plan := make_plan("ws://localhost:1", rate=1, duration=1, workers=1, match="none"))
+    marker = MarkerCodec(b"abc").encode(3, 12345, 10**12, 54321)
+    data = frame(TEXT.format(marker.decode())) * messages
+    found, loops = FoundDeliveries(), []
+    found.begin(b"wabc")
+    with ExitStack() as stack:
+        for delivers in (False, True):
+            reactor = Reactor(False, b"", 1, 1 << 20)
+            reactor.match(rules_of(plan.correlation, reading), True, questions_of(plan.correlation, reading))
+            if delivers:
+                reactor.receive(found)
+            pairs = [socket.socketpair() for _ in range(SESSIONS)]
+            for ours, theirs in pairs:
+                stack.enter_context(ours)
+                stack.enter_context(theirs)
+                ours.setblocking(False)
+                reactor.lend(ours.fileno())
+            loops.append((reactor, [theirs for _, theirs in pairs]))
+        costs = []
+        for _ in range(10 * TURNS):
+            costs.append([loop_turn(reactor, ends, data, messages) for reactor, ends in loops])
+            assert found.count == messages * SESSIONS, "each delivery is found"
+            found.take()
+            found.take_turns()
+    push, delivery = (statistics.median(one) for one in zip(*costs, strict=True))
+    more = statistics.median(delivery - push for push, delivery in costs)
+    print(f"{messages} in a read: a delivery {delivery:,.0f} ns   a push {push:,.0f} ns   {more:+,.0f} ns")
+
+
+def held(per_s: int, seconds: int, workers: int, engine: str) -> None:
     """Prints whether so many deliveries a second were held, over sockets, and what the report says."""
     subscribers = 1000
     options = {"publishers": 10, "subscribers": subscribers, "rooms": 10, "rate": per_s / (subscribers / 10)}
@@ -115,6 +162,7 @@ def held(per_s: int, seconds: int, workers: int) -> None:
                 first_message=JOIN,
                 message=SAY,
                 timeout="2s",
+                engine=engine,
                 **options,
             )
         )
@@ -129,6 +177,10 @@ def held(per_s: int, seconds: int, workers: int) -> None:
     if times is not None and fan_out.read_lag_ns is not None:
         lag_ms = fan_out.read_lag_ns.p99 / 1e6
         print(f"delivery p50 {times.p50 / 1e6:.2f} ms, p99 {times.p99 / 1e6:.2f} ms; read lag p99 {lag_ms:.2f} ms")
+    cpu_ns = sum(load.cpu_ns for one in result.recording.intervals if one.phase == "measured" for load in one.workers)
+    print(
+        f"processor time of a delivery, with its share of a publish: {cpu_ns / 1000 / max(1, counts.delivered):.2f} µs"
+    )
     print(f"generator saturated: {summary.generator.saturated}")
 
 
@@ -136,12 +188,18 @@ def main() -> None:
     """Runs what is asked for."""
     parser = argparse.ArgumentParser(description=cast("str", __doc__).partition("\n")[0])
     parser.add_argument("--held", action="store_true", help="deliveries a second over sockets")
+    parser.add_argument("--loop", action="store_true", help="the cost of a delivery in the compiled loop")
+    parser.add_argument("--engine", default="auto", help="one of ours, over sockets")
     parser.add_argument("--per-s", type=int, default=200_000)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
+    print(f"load average {os.getloadavg()[0]:.1f}")
     if arguments.held:
-        held(arguments.per_s, arguments.seconds, arguments.workers)
+        held(arguments.per_s, arguments.seconds, arguments.workers, arguments.engine)
+    elif arguments.loop:
+        for messages in (1, 16):
+            compare_in_loop(messages)
     else:
         asyncio.run(compare())
 

@@ -256,13 +256,17 @@ class Contender:
 
     def turn(self, seconds: float) -> Turn:
         """Runs for so long, again if others disturb it."""
-        for attempt in range(ATTEMPTS):
-            found = self._one_turn(seconds)
-            if not found.spoiled or attempt == ATTEMPTS - 1:
+        found = None
+        for _ in range(ATTEMPTS):
+            found = self._one_turn(seconds) or found
+            if found is not None and not found.spoiled:
                 break
+        if found is None:
+            sys.exit(f"{self.name} sent nothing in {ATTEMPTS} turns of {seconds} s")
         return found
 
-    def _one_turn(self, seconds: float) -> Turn:
+    def _one_turn(self, seconds: float) -> Turn | None:
+        """Runs once; None if nothing was sent, as may be where a generator is long in coming to itself."""
         self.server.send(signal.SIGCONT)
         before = self.server.counts()["messages"]
         switches = self.generator.involuntary_switches()
@@ -278,7 +282,7 @@ class Contender:
         self.server.send(signal.SIGSTOP)
         self.generator.check()
         if not messages:
-            sys.exit(f"{self.name} sent nothing in a turn of {seconds} s")
+            return None
         return Turn(cpu_ns / 1000 / messages, messages / took, cpu_ns / 1e9 / took, switches > SWITCHES_PER_S * took)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The engine's connection as the suite's client: every message is sent back as what it came as.
+"""The portable engine's connection as the suite's client: every message is sent back as what it came as.
 
 The engine's `Dialer` opens it, and the engine's `Connection` reads it and checks UTF-8; only the echo is added here.
 """
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.session import Session
 
 __all__ = ["run", "talk"]
+
+CONNECT_TIMEOUT = "100s"
+"""Longest wait for an answer to the upgrade: the suite gives none while another case keeps its processor busy."""
+READING = ReadPolicy(needs_payload=True, check_utf8=True)
 
 
 class SessionOwner:
@@ -80,12 +84,18 @@ class Echo:
 
 async def talk(url: str, offer: str | None, echoes: bool) -> bytes:  # noqa: FBT001 - a callback of the runner's
     """Opens a session, lets it run until its TCP connection is closed, and returns the first message that came."""
-    options = {} if offer is None else {"deflate": offer}
-    dialer = Dialer(make_plan(url, messages=1, **options))
-    await dialer.resolve()
     owner = SessionOwner()
-    connection = Connection(owner, ReadPolicy(needs_payload=True, check_utf8=True))
-    receiver = Echo(connection, echoes=echoes)
+    connection = Connection(owner, READING)
+    return await until_closed(connection, owner, Echo(connection, echoes=echoes), url, offer)
+
+
+async def until_closed(
+    connection: Connection, owner: SessionOwner, receiver: Echo, url: str, offer: str | None = None
+) -> bytes:
+    """Opens a session on a connection, and does with it what `talk` says."""
+    options = {} if offer is None else {"deflate": offer}
+    dialer = Dialer(make_plan(url, messages=1, connect_timeout=CONNECT_TIMEOUT, **options))
+    await dialer.resolve()
     connection.set_receiver(receiver)
     await dialer.dial(connection, 0)
     try:

@@ -1,10 +1,11 @@
-"""Conformance: the Autobahn test suite's fuzzing server against the connection that the engine uses.
+"""Conformance: the Autobahn test suite's fuzzing server against the connections that the engines use.
 
-    python conformance/autobahn.py [--cases "1.*,2.*" | --quick] [--output DIR] [--optional]
+    python conformance/autobahn.py [--engine native] [--cases "1.*,2.*" | --quick] [--output DIR] [--optional]
 
-The fuzzing server plays the target, rightly and wrongly, case by case; an echo on top of the engine's `Connection`
+The fuzzing server plays the target, rightly and wrongly, case by case; an echo on top of the engine's connection
 plays the client. The exit code is 0 only if every case was run and passed, 1 if not, 2 if the suite cannot be had.
-A run of all cases writes its summary to conformance/summary.json.
+A run of all cases that the engine can run (the native one has no permessage-deflate) writes its summary to
+conformance/summary.json, or summary_native.json.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from suite import FuzzingServer, NoPython27Error, SuiteError, find_python27, install
 
 AGENT = "ws-load-test"
-SUMMARY = Path(__file__).with_name("summary.json")
+SUMMARIES = {
+    name: Path(__file__).with_name(f"summary{of}.json") for name, of in (("portable", ""), ("native", "_native"))
+}
+"""What keeps the results of each engine."""
 GROUPS = {
     "1": "framing",
     "2": "pings and pongs",
@@ -43,7 +48,10 @@ GROUPS = {
 }
 HEAVY = {"9", "12", "13"}
 """Groups that keep the processor busy; the others wait for a timer most of their time."""
-EVERYTHING = ["*"]
+COMPRESSED = {"12", "13"}
+"""Groups that the native engine leaves to the portable one."""
+EVERYTHING = {"portable": ["*"], "native": [f"{group}.*" for group in GROUPS if group not in COMPRESSED]}
+"""Patterns of the cases that an engine can run."""
 HEAVY_JOBS = 2
 """Heavy cases at once on each server: enough to keep it busy."""
 _SMALL = (1, 2, 3, 4, 5, 6, 7, 11, 12)
@@ -205,7 +213,7 @@ def show(outcomes: list[Outcome], broken: list[str]) -> None:
         print(f"\nbroke on our side: {sentence}")
 
 
-def summarise(outcomes: list[Outcome], broken: list[str], took_s: float) -> dict[str, Any]:
+def summarise(outcomes: list[Outcome], broken: list[str], took_s: float, engine: str) -> dict[str, Any]:
     """What is kept of a run of all cases."""
     import ws_load_test  # noqa: PLC0415 - the runner is of use with another client, too
 
@@ -213,6 +221,7 @@ def summarise(outcomes: list[Outcome], broken: list[str], took_s: float) -> dict
     return {
         "suite": "autobahntestsuite 0.8.2",
         "agent": f"{AGENT} {ws_load_test.__version__}",
+        "engine": engine,
         "python": platform.python_version(),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "took_s": round(took_s),
@@ -230,7 +239,10 @@ def run(arguments: argparse.Namespace, talk: Talk, run_loop: Callable[[Coroutine
     """Runs what the arguments ask for; returns the exit code."""
     python27 = find_python27()
     packages = install(python27)
-    patterns = QUICK if arguments.quick else [pattern.strip() for pattern in arguments.cases.split(",")]
+    everything_of_it = EVERYTHING[arguments.engine]
+    patterns = QUICK if arguments.quick and arguments.engine == "portable" else everything_of_it
+    if arguments.cases:
+        patterns = [pattern.strip() for pattern in arguments.cases.split(",")]
     from_s = time.monotonic()
     with ExitStack() as stack:
         servers = [
@@ -250,11 +262,12 @@ def run(arguments: argparse.Namespace, talk: Talk, run_loop: Callable[[Coroutine
     took_s = time.monotonic() - from_s
     show(outcomes, broken)
     print(f"\n{len(outcomes)} cases in {took_s:.0f} s; the suite's own reports: {arguments.output}/server-*/index.html")
-    if arguments.quick:
+    if patterns == QUICK:
         print("quick: permessage-deflate's messages of more than 16 KiB were left out, but for the cases 12.1.*")
-    if patterns == EVERYTHING:
-        arguments.summary.write_text(json.dumps(summarise(outcomes, broken, took_s), indent=2) + "\n")
-        missing = GROUPS.keys() - {outcome.group for outcome in outcomes}
+    if patterns == everything_of_it and not arguments.quick:
+        arguments.summary.write_text(json.dumps(summarise(outcomes, broken, took_s, arguments.engine), indent=2) + "\n")
+        wanted = GROUPS.keys() - (COMPRESSED if arguments.engine == "native" else set())
+        missing = wanted - {outcome.group for outcome in outcomes}
         if missing:
             raise SuiteError(f"the suite ran no case of the groups {', '.join(sorted(missing))}")
     return int(not outcomes or bool(broken) or any(outcome.outcome == FAILED for outcome in outcomes))
@@ -264,14 +277,16 @@ def read_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--cases", default="*", help='patterns as the suite knows them: "1.*,9.7.1" (default: all)')
+    which.add_argument("--cases", help='patterns as the suite knows them: "1.*,9.7.1" (default: all)')
     which.add_argument("--quick", action="store_true", help="leave out most of the compressed messages over 16 KiB")
+    parser.add_argument("--engine", choices=EVERYTHING, default="portable", help="one of ours (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="for the suite's reports (default: a new temporary directory)")
     parser.add_argument("--jobs", type=int, default=8, help="cases at once (default: %(default)s)")
     parser.add_argument("--servers", type=int, default=2, help="fuzzing servers, one core each (default: %(default)s)")
-    parser.add_argument("--summary", type=Path, default=SUMMARY, help="written after a run of all cases")
+    parser.add_argument("--summary", type=Path, help="written after a run of all cases")
     parser.add_argument("--optional", action="store_true", help="succeed, saying so, where there is no CPython 2.7")
     arguments = parser.parse_args()
+    arguments.summary = arguments.summary or SUMMARIES[arguments.engine]
     arguments.output = (arguments.output or Path(tempfile.mkdtemp(prefix="autobahn."))).resolve()
     return arguments
 
@@ -281,8 +296,7 @@ def main(talk: Talk | None = None, run_loop: Callable[[Coroutine[Any, Any, Any]]
     arguments = read_arguments()
     if talk is None or run_loop is None:
         # Only now, because a broken engine must not keep the runner from being tested with another client.
-        import adapter  # noqa: PLC0415
-
+        adapter = import_module("native_adapter" if arguments.engine == "native" else "adapter")
         talk, run_loop = adapter.talk, adapter.run
     try:
         return run(arguments, talk, run_loop)

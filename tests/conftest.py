@@ -5,14 +5,17 @@ import gc
 import os
 import sys
 import time
+import zlib
 
 import pytest
 from hypothesis import settings
 
-from fork_server import ForkedEcho, ForkedWorker, ForkServer
+from fork_server import ENGINE, ForkedEcho, ForkedWorker, ForkServer, prefer
 from pauses import repeated_after_pauses
 from ws_load_test.common import event_loop
 from ws_load_test.echo.process import EchoProcess
+from ws_load_test.engine import registry
+from ws_load_test.engine.registry import ENGINES, why_missing, why_no_io_uring
 from ws_load_test.fleet.worker_process import WorkerProcess
 from ws_load_test.testing import leaks
 from ws_load_test.worker.ipc import LONGEST_REPORT_BYTES
@@ -21,8 +24,29 @@ from ws_load_test.worker.ipc import LONGEST_REPORT_BYTES
 settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
+GRACE_S = 10.0
+"""Seconds in which a test releases what it has taken: on a busy machine, other processes have most of them."""
 LONGEST_FIRST = ("cluster", "cli", "recipes", "engine", "fleet", "live")
 """Folders in the order in which processes that share the tests take them: what is short fills the gaps at the end."""
+SHARE_ON_EVERY = 5
+"""One in so many of the tests of `every_engine` does so, and the others run in the native engine."""
+
+
+def pytest_generate_tests(metafunc):
+    """Has tests of `every_engine` run in all that are built, as far as `TEST_ENGINE` says (CONTRIBUTING.md)."""
+    asked = os.environ.get(ENGINE, "")
+    assert asked in {"", "every", *ENGINES}, f"{ENGINE}={asked}: write {', '.join(ENGINES)} or every"
+    marks = metafunc.definition.iter_markers("parametrize")
+    is_chosen = asked in ENGINES or any("engine" in mark.args[0] for mark in marks)
+    if is_chosen or metafunc.definition.get_closest_marker("every_engine") is None:
+        return
+    names = [name for name in ENGINES if not why_missing(name)]
+    if "native-epoll" in names and why_no_io_uring():
+        names.remove("native-epoll")
+    if not asked and zlib.crc32(metafunc.definition.nodeid.encode()) % SHARE_ON_EVERY:
+        names = names[:1]
+    if len(names) > 1:
+        metafunc.parametrize("engine", names, indirect=True)
 
 
 def pytest_collection_modifyitems(items):
@@ -71,16 +95,29 @@ def fork_server():
 
 
 @pytest.fixture(autouse=True)
+def engine(request, monkeypatch):
+    """The engine of plans that name none and that it can run: native where it is built, unless the test has another."""
+    name = getattr(request, "param", os.environ.get(ENGINE))
+    if name in ENGINES:
+        if missing := why_missing(name):
+            pytest.skip(missing)
+        # Workers that are forked read it (`fork_server`); those that are programs take what users get.
+        monkeypatch.setenv(ENGINE, name)
+        monkeypatch.setattr(registry, "PREFERRED", registry.PREFERRED)
+        prefer(name)
+
+
+@pytest.fixture(autouse=True)
 def _nothing_left_behind(_loops_have_run, fork_server, request):
     if fork_server is None:
-        with leaks():
+        with leaks(GRACE_S):
             yield
         return
     fork_server.rests = request.node.get_closest_marker("real_programs") is not None
     before = fork_server.living()
-    with leaks():
+    with leaks(GRACE_S):
         yield
-    until = time.monotonic() + 1
+    until = time.monotonic() + GRACE_S
     while left := set(fork_server.living()) - set(before):
         assert time.monotonic() < until, f"left behind: forks {left}"
         time.sleep(0.01)

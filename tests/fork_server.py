@@ -24,6 +24,8 @@ LONGEST_REQUEST_BYTES = 1 << 17
 """Bytes of a request with an environment, which takes some 5 kB."""
 HIGHEST = 1 << 16
 """Number above which this process has no descriptors."""
+ENGINE = "TEST_ENGINE"
+"""Environment variable with the engine of tests."""
 STATUS = 3
 """Place of the socket for the exit code among the descriptors of a request, behind the three of a program."""
 
@@ -170,6 +172,12 @@ class ForkedEcho:
             self.stdin.close()
 
 
+def prefer(name):
+    """Makes an engine the one that runs what it can where a plan names none (``--engine auto``)."""
+    registry = import_module("ws_load_test.engine.registry")
+    registry.PREFERRED = (name, *registry.PREFERRED)
+
+
 # --- The process that forks ---
 
 
@@ -244,6 +252,8 @@ def run(request, descriptors):
         os.environ.clear()
         os.environ.update(request["env"])
         os.chdir(request["cwd"])
+        if os.environ.get(ENGINE):
+            prefer(os.environ[ENGINE])
         sys.argv[1:] = request["words"]
         code = import_module(request["module"]).main() or 0
     except SystemExit as end:

@@ -292,7 +292,7 @@ def test_a_limit_is_shared_by_connections_and_first_in_is_first_out(more, monkey
     after_s = [at - events[0][1] for name, at in events if name == "answered"][:40]
     # Each waits for those before it: by arithmetic, so never early, and late by no more than the machine is busy.
     assert all(after >= number / 200 - 1e-6 for number, after in enumerate(after_s))
-    assert after_s[-1] < 2
+    assert after_s[-1] < 30
 
 
 @pytest.mark.parametrize("query", ["?limit=20&reset&after=3", "?limit=20"])
@@ -309,7 +309,7 @@ def test_a_client_that_leaves_frees_the_places_and_the_limit_goes_on(query):
                 assert await staying.recv() == text
         return time.monotonic() - start
 
-    assert with_server(client) < 1
+    assert with_server(client) < 4
 
 
 @pytest.mark.parametrize("query", ["?delay=50ms&reset&after=1", "?limit=20&delay=50ms&reset&after=1"])
@@ -605,7 +605,7 @@ def test_echo_process_ends_when_its_parent_is_killed():
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
         port = int(process.stdout.readline().strip().rstrip("/").rsplit(":", 1)[1])
         process.kill()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     with pytest.raises(ConnectionRefusedError):  # noqa: PT012
         while time.monotonic() < until:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -719,6 +719,6 @@ def test_a_client_is_read_again_once_its_messages_have_their_replies(monkeypatch
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nothing else says so
             await asyncio.sleep(0.005)

@@ -20,7 +20,7 @@ def over(client, query):
 
     async def main():
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(60),
             EchoServer() as server,
             connect(server.url + query, compression=None, ping_interval=None) as connection,
         ):

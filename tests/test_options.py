@@ -17,7 +17,7 @@ from ws_load_test.plan.options import contents
 from ws_load_test.plan.options.catalog import ALIASES, BY_NAME, FORMER_NAMES, OPTIONS, PARSERS, PlanOptions, owned_by
 from ws_load_test.plan.options.read_plan import read_plan_file
 from ws_load_test.plan.options.rows.experiments import PairedOptions, SearchOptions
-from ws_load_test.plan.options.scenario.read import FILE_KEYS
+from ws_load_test.plan.options.scenario.problems import FILE_KEYS
 from ws_load_test.plan.options.spec import Group, OptionSpec, Owner
 from ws_load_test.plan.values import positive_duration
 

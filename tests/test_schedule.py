@@ -45,6 +45,17 @@ def test_by_any_instant_as_many_are_due_as_the_integral_until_then(shape, part):
     assert abs(due - shape.cumulative(until_ns)) <= 0.5 + 1e-3
 
 
+@given(st.floats(0.01, 1e6), st.integers(1, 10**12), st.lists(st.floats(0, 1.1), max_size=20))
+def test_a_steady_rate_has_the_instants_of_the_general_form(rate, duration_ns, shares):
+    """To the last bit, as one worker may take the one for a message and another the other."""
+    profile = LoadProfile((Stage(duration_ns, rate, rate),))
+    steady, general = ArrivalSchedule(profile), ArrivalSchedule(profile)
+    assert steady._is_steady
+    general._is_steady = False
+    integral = np.array([*sorted(share * steady.total for share in shares), steady.total, 2 * steady.total])
+    assert steady.due_ns(integral).tolist() == general.due_ns(integral).tolist()
+
+
 @settings(deadline=None, max_examples=60)
 @given(shapes, st.sampled_from(["constant", "poisson"]), st.data())
 def test_any_choice_of_messages_has_the_instants_of_the_whole(shape, arrivals, data):

@@ -9,15 +9,17 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 flags=(-g -O1 -Wall -Wextra -fsanitize=address,undefined -fno-sanitize-recover=all -Isrc/ws_load_test/engine/native)
 
-# The queues of a session need a tenth of the time: they are short, and their order is all there is to them.
+# The queues of a session, and what is asked of the kernel, need a tenth of the time each.
 "${CC:-cc}" "${flags[@]}" tests/native/fuzz_session.c -o "$out/queues"
 "$out/queues" $((seconds / 10)) "$RANDOM"
-for each in fuzz_wire fuzz_talk fuzz_dial; do
+"${CC:-cc}" "${flags[@]}" -D_GNU_SOURCE tests/native/fuzz_kernel.c -o "$out/kernel"
+"$out/kernel" $((seconds / 10)) "$RANDOM"
+for each in fuzz_wire fuzz_talk fuzz_dial fuzz_marker; do
   if command -v clang > /dev/null && clang "${flags[@]}" -fsanitize=fuzzer -DLIBFUZZER "tests/native/$each.c" -o "$out/$each" 2> /dev/null; then
     mkdir "$out/$each.inputs"
-    "$out/$each" -max_total_time=$((seconds * 3 / 10)) -max_len=100000 "$out/$each.inputs"
+    "$out/$each" -max_total_time=$((seconds * 9 / 40)) -max_len=100000 "$out/$each.inputs"
   else
     "${CC:-cc}" "${flags[@]}" "tests/native/$each.c" -o "$out/$each"
-    "$out/$each" $((seconds * 3 / 10)) "$RANDOM"
+    "$out/$each" $((seconds * 9 / 40)) "$RANDOM"
   fi
 done

@@ -70,6 +70,8 @@ class Report:
     replies: int
     p99_ms: float
     """99th percentile of its times."""
+    lag_ms: float | None = None
+    """Median of the time from due to sent, where the generator has it."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,15 @@ class Run:
     """Messages that the server answered and the generator's report has no reply to."""
     p99_ms: float
     """99th percentile of the times in its report."""
+    lag_ms: float | None
+    """Median of the time from due to sent, where its report has it."""
 
 
 def read_ours(text: str) -> Report:
     """Reads the summary of our own generator."""
     found = json.loads(text)
     replies = found["messages"]["answered"] + found["warmup"]["answered"]
-    return Report(replies, found["response_time_ns"]["p99"] / 1e6)
+    return Report(replies, found["response_time_ns"]["p99"] / 1e6, found["generator"]["send_lag_ns"]["p50"] / 1e6)
 
 
 def read_k6(text: str) -> Report:
@@ -156,6 +160,10 @@ def run_once(tool: Peer, options: argparse.Namespace, *, frozen: bool = False) -
             report=report,
         )
         generator = Program(["sh", "-c", f"exec {line} >{shlex.quote(str(report))}"], options.core, nice=options.nice)
+        if options.realtime:
+            for pid in (*server.pids, *generator.pids):
+                # What they start inherits it.
+                os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
         try:
             open_all(generator, server, options.sessions)
             messages, cpu_ns, began = server.counts()["messages"], generator.cpu_ns(), time.perf_counter()
@@ -173,7 +181,7 @@ def run_once(tool: Peer, options: argparse.Namespace, *, frozen: bool = False) -
         finally:
             generator.kill()
             server.kill()
-    return Run(cpu_ns / 1000 / messages, messages / took, lost, found.p99_ms)
+    return Run(cpu_ns / 1000 / messages, messages / took, lost, found.p99_ms, found.lag_ms)
 
 
 def present(options: argparse.Namespace) -> dict[str, Peer]:
@@ -201,6 +209,9 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=1, help="core of the generators")
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--nice", type=int, default=-10, help="weight among other programs; below 0 as root only")
+    parser.add_argument(
+        "--realtime", action="store_true", help="before all other programs (SCHED_FIFO), as root, on a busy machine"
+    )
     options = parser.parse_args()
     os.environ["PATH"] = os.pathsep.join([*options.path, os.environ["PATH"]])
     tools, load = present(options), os.getloadavg()[0]
@@ -211,10 +222,12 @@ def main() -> None:
     frozen = {name: run_once(tool, options, frozen=True) for name, tool in tools.items()}
     version = subprocess.check_output([sys.executable, "-m", "ws_load_test", "--version"], text=True).strip()
     print(f"{version}; {options.sessions} sessions; load average {load:.1f} before\n")
-    titles = ["generator", "messages/s", "a message", "ratio", "lost", "p99", "p99 of a run that stands still for 1 s"]
+    titles = ["generator", "messages/s", "a message", "ratio", "lost", "send lag p50", "p99"]
+    titles.append("p99 of a run that stands still for 1 s")
     print("| " + " | ".join(titles) + " |\n| " + " | ".join("---" for _ in titles) + " |")
     base = next(iter(runs.values()))
     for name, mine in runs.items():
+        lags = [run.lag_ms for run in mine if run.lag_ms is not None]
         ratio, quarter, three = paired(mine, base, lambda run: run.cpu_us)
         cells = [
             name,
@@ -222,6 +235,7 @@ def main() -> None:
             f"{statistics.median(run.cpu_us for run in mine):.1f} µs",
             f"{ratio:.1f} ({quarter:.1f}–{three:.1f})",
             f"{sum(run.lost for run in mine)}",
+            f"{statistics.median(lags) * 1000:.0f} µs" if lags else "not known",
             f"{statistics.median(run.p99_ms for run in mine):.1f} ms",
             f"{frozen[name].p99_ms:,.0f} ms",
         ]

@@ -16,6 +16,7 @@ from ws_load_test.metrics.catalog import CONDITION_METRICS, PART_CONDITIONS
 from ws_load_test.metrics.interval_event import IntervalEvent
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.condition_sense import check_objective, check_unwanted
+from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.options.thresholds import check_condition_parts
 from ws_load_test.plan.plan_warnings import threshold_warnings, why_uncounted
 from ws_load_test.plan.scenario.condition_parts import why_no_part
@@ -44,6 +45,9 @@ def value(text):
         ("steps.say.failed > 1%", "steps.say.failed > 1%", "steps.NAME.failed", "say", ""),
         ("on.tick.out-of-order > 0", "on.tick.out_of_order > 0", "on.NAME.out_of_order", "tick", ""),
         ("on.tick.age.mean > 1s", "on.tick.age.mean > 1s", "on.NAME.age", "tick", "mean"),
+        ("on.tick.silence > 1", "on.tick.silence > 1", "on.NAME.silence", "tick", ""),
+        ("on.tick.silence > 30 s", "on.tick.silence > 30s", "on.NAME.longest_silence", "tick", ""),
+        ("on.tick.longest_silence > 1m", "on.tick.longest_silence > 1m", "on.NAME.longest_silence", "tick", ""),
         ("on.tick.rate < 90/s", "on.tick.rate < 90/s", "on.NAME.rate", "tick", ""),
         ("SESSIONS.failed > 0", "sessions.failed > 0", "sessions.failed", "", ""),
         ("iterations.time.p50 > 1s", "iterations.time.p50 > 1s", "iterations.time", "", "50"),
@@ -67,6 +71,9 @@ def test_conditions_are_read(written, text, name, part, statistic):
         ("on.tick.gap > 0", "did you mean on.tick.gaps"),
         ("sessions.fialed > 0", "sessions.failed"),
         ("any nodes.skew > 1", "whole run"),
+        ("any on.tick.silence > 30s", "whole run"),
+        ("on.tick.longest_silence > 3", "its limit has no unit"),
+        ("on.tick.silence > 30parsecs", "on.tick.silence is a count"),
     ],
 )
 def test_what_is_no_metric_raises_with_the_nearest(text, words):
@@ -99,6 +106,8 @@ def test_what_is_no_metric_raises_with_the_nearest(text, words):
         ("on.tick.out_of_order > 0", 1),
         ("on.tick.silence > 0", 1),
         ("on.tick.silence_time.max > 1s", 6 * SECOND),
+        ("on.tick.silence > 7s", 7 * SECOND),
+        ("on.typing.silence > 7s", None),
         ("on.tick.rate < 90", 88),
         ("on.typing.rate < 1", 0),
         ("on.tick.seen < 1", 90),
@@ -123,7 +132,7 @@ def test_every_condition_on_a_part_can_be_read_and_has_a_value_or_a_reason():
     assert {spec.condition for spec in PART_CONDITIONS} < CONDITION_METRICS.keys()
     for spec in PART_CONDITIONS:
         name = spec.condition.replace("NAME", "tick" if spec.condition.startswith("on") else "ask")
-        text = f"{name}.p99 > 1s" if spec.kind == "time" else f"{name} > 1"
+        text = {"time": f"{name}.p99 > 1s", "duration": f"{name} > 1s"}.get(spec.kind, f"{name} > 1")
         condition = parse_condition(text)
         assert SCOPE.value(condition) is not None or SCOPE.why_no_value(condition)
 
@@ -162,6 +171,24 @@ def test_a_name_that_the_scenario_lacks_fails_and_names_the_nearest():
     check, other = checks("steps.jion.failed > 0", "on.tock.gaps > 0")
     assert (check.passed, check.why) == (False, 'there is no step "jion"; did you mean join?')
     assert (other.passed, other.why) == (False, 'there is no reaction "tock"; did you mean tick?')
+
+
+def test_a_time_of_silence_needs_no_bound_in_the_plan():
+    role = {
+        "user": {
+            "on": [
+                {"name": "head", "when": "json:n"},
+                {"name": "tick", "when": "json:t", "silence": "5s"},
+                {"name": "other", "when": "json:o"},
+            ]
+        }
+    }
+    conditions = ["on.head.silence > 30s", "on.user/head.silence > 10s", "on.tick.silence > 1m", "on.other.seen < 1"]
+    made = make_plan("ws://h/", role=role, fail_if=conditions)
+    found = {one.name: one.silence_ns for one in made.scenario.roles[0].reactions}
+    assert found == {"head": 10 * SECOND, "tick": 5 * SECOND, "other": None}
+    assert made.fail_if == tuple(conditions)
+    assert not made.warnings
 
 
 def test_without_a_plan_that_can_be_read_a_name_that_nothing_has_fails():

@@ -31,7 +31,7 @@ A, B = "ws://127.0.0.1:1/a", "ws://127.0.0.1:1/b"
 
 
 def test_both_targets_take_turns_and_the_slower_is_found(echo_url, program, tmp_path, capsys):
-    base, slow = f"{echo_url}?delay=100ms", f"{echo_url}?delay=300ms"
+    base, slow = f"{echo_url}?delay=100ms", f"{echo_url}?delay=700ms"
     options = ("-c", 3, "-r", 300, "-w", 1, "--rounds", 4, "--round-duration", "200ms", "--warmup", "50ms", "--seed", 3)
     files = ("-o", tmp_path / "kept", "--markdown", tmp_path / "ab.md", "--json", "--fail-on-regression", "5%")
     done = program("ab", base, slow, *options, *files)

@@ -367,6 +367,50 @@ def test_help_imports_nothing_heavy(argument):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def imported_by(statements):
+    """The modules that a new interpreter has imported after these statements."""
+    program = f"import sys\nsys.argv = ['ws-load-test']\n{statements}\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+OF_ROLES = {
+    f"ws_load_test.plan.{name}"
+    for name in (
+        *("options.scenario.audience", "options.scenario.captures", "options.scenario.keys"),
+        *("options.scenario.read", "options.scenario.roles", "options.scenario.shares"),
+        *("options.scenario.steps", "options.scenario.texts", "options.scenario.written_role"),
+        *("scenario.explain", "scenario.python_role"),
+    )
+}
+"""Modules of which a plan of one line needs none."""
+READ_LINE = (
+    "from ws_load_test.plan.options.read_plan import read_plan\n"
+    "read_plan({'url': 'ws://h/', 'duration': '1s', 'rate': '10/s', 'match': 'json:id', 'message': '{\"id\": {seq}}'})"
+)
+
+
+def test_a_plan_of_one_line_is_read_without_the_reader_of_roles():
+    imported = imported_by(READ_LINE)
+    assert "ws_load_test.plan.options.read_plan" in imported
+    assert not imported & {*OF_ROLES, "asyncio", "cyclopts", "h11", "importlib.util", "tomllib", "uvloop"}
+    assert not [name for name in imported if name.startswith(("ws_load_test.engine", "ws_load_test.importing"))]
+
+
+def test_the_command_runs_a_plan_of_one_line_without_the_reader_of_roles():
+    imported = imported_by(f"{READ_LINE}\nimport ws_load_test.cli.run")
+    assert "ws_load_test.cli.run" in imported
+    assert not imported & OF_ROLES
+
+
+def test_a_plan_with_a_role_is_read_with_the_modules_that_others_leave_out():
+    role = "{'user': {'steps': [{'send': 'a', 'name': 'a', 'await': 'contains:a'}]}}"
+    imported = imported_by(
+        f"{READ_LINE.partition('read_plan({')[0]}read_plan({{'url': 'ws://h/', 'duration': '1s', 'role': {role}}})"
+    )
+    assert OF_ROLES - imported == {"ws_load_test.plan.scenario.explain"}
+
+
 def test_explain_tells_the_plan_and_stops(capsys):
     assert main(["ws://nowhere.invalid/x", "-c", "12", "--explain"]) == 0
     lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())

@@ -39,7 +39,7 @@ def test_one_of_several_sessions_is_chosen(program, capture):
     path = capture(har_entry(*JOIN, url="wss://a/chat"), har_entry(*JOIN, url="wss://a/news"))
     refused = program("import", path)
     assert (refused.returncode, refused.stdout) == (ExitCode.USAGE, "")
-    assert "choose one with --socket: 1 wss://a/chat (2 messages), 2 wss://a/news" in refused.stderr
+    assert "a part of the URL: 1 wss://a/chat (2 messages), 2 wss://a/news" in refused.stderr
     for wanted in ("2", "news"):
         done = program("import", path, "--socket", wanted)
         assert tomllib.loads(done.stdout)["url"] == "wss://a/news"

@@ -266,8 +266,8 @@ def test_ctrl_c_once_stops_and_reports(echo_url, start, tmp_path):
     trailer = read_recording(path).trailer
     assert trailer.interrupted
     assert trailer.summary == summary
-    assert err.count("\n") == 1
     assert "stopping" in err
+    assert err.count("\n") == 1, err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell o
 def test_what_cannot_be_printed_is_a_sentence_and_an_exit_code(streams, code, words):
     # The status of the program, not of what reads its output.
     shell = f"set -o pipefail; {PROGRAM} {streams}"
-    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr.removeprefix("ws-load-test: ")) == (code, words)
 
 

@@ -8,6 +8,8 @@ from daskcluster import DaskCluster
 from ws_load_test.echo import EchoProcess
 from ws_load_test.testing import leaks
 
+GRACE_S = 10.0
+"""As in the conftest above."""
 PROGRAM = (sys.executable, "-m", "ws_load_test")
 
 
@@ -30,7 +32,7 @@ def _nothing_left_behind(request):
     """As everywhere; but the hosts that a test before has killed are replaced first, for good."""
     if "cluster" in request.fixturenames:
         request.getfixturevalue("four_hosts").heal(4)
-    with leaks():
+    with leaks(GRACE_S):
         yield
 
 

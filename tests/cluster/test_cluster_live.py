@@ -105,7 +105,6 @@ def test_processes_killed_and_stopped_and_hosts_killed_and_stopped_are_each_repo
     until(lambda: not any(map(is_running, pids_by_host[1])), what="the end of the dead host's processes")
     until(lambda: not any(map(is_running, pids_by_host[2])), what="the end of the stopped host's processes")
     assert time.monotonic() - at_s > 3, "their lease ended them"
-    assert all(map(is_running, pids_by_host[3]))
     try:
         code, out, err = finish(process)
     finally:

@@ -3,9 +3,14 @@
 import importlib
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from ws_load_test.engine.registry import why_missing
+from ws_load_test.testing import FaultyServer
+from ws_load_test.websocket import frames
 
 DIRECTORY = Path(__file__).parents[2] / "conformance"
 
@@ -14,7 +19,7 @@ DIRECTORY = Path(__file__).parents[2] / "conformance"
 def autobahn(monkeypatch):
     monkeypatch.syspath_prepend(str(DIRECTORY))
     yield importlib.import_module("autobahn")
-    for name in ("autobahn", "suite", "adapter"):
+    for name in ("autobahn", "suite", "adapter", "native_adapter"):
         sys.modules.pop(name, None)
 
 
@@ -76,6 +81,43 @@ def test_quick_has_small_messages_only_but_for_one_subgroup(autobahn):
 def test_cases_run_with_others_of_their_size(autobahn):
     cases = ["12.1.18", "12.1.11", "9.1.6", "12.1.2", "13.7.12", "13.1.10"]
     assert sorted(cases, key=autobahn.size_rank) == ["9.1.6", "12.1.2", "12.1.11", "13.7.12", "12.1.18", "13.1.10"]
+
+
+@pytest.mark.parametrize("name", ["adapter", "native_adapter"])
+def test_the_adapters_send_back_what_comes(autobahn, name):
+    if name == "native_adapter" and (missing := why_missing("native")):
+        pytest.skip(missing)
+    adapter = importlib.import_module(name)
+    texts = [
+        frames.encode_frame(frames.TEXT, b"a text"),
+        frames.encode_frame(frames.TEXT, b"in two ", fin=False) + frames.encode_frame(frames.CONTINUATION, b"parts"),
+        frames.encode_frame(frames.PING, b"there?") + frames.encode_frame(frames.BINARY, b"\xff" * 70_000),
+    ]
+    came, done = [], threading.Event()
+
+    async def behave(peer):
+        await peer.upgrade()
+        for text in texts:
+            # The second begins in the read of the first's end.
+            await peer.send_raw(text[:3])
+            await peer.send_raw(text[3:])
+        came.extend([await peer.read_frame() for _ in range(4)])
+        await peer.send_frame(frames.TEXT, b"\xc0 is no text")
+        came.append(await peer.read_frame())
+        done.set()
+
+    with FaultyServer(behave) as server:
+        assert adapter.run(adapter.talk(server.url, None, True)) == b"a text"
+        assert done.wait(60)
+        assert server.seen.violations == []
+    # A pong may overtake the answers to what came before its ping.
+    assert sorted((frame.opcode, frame.payload[:12]) for frame in came) == [
+        (frames.TEXT, b"a text"),
+        (frames.TEXT, b"in two parts"),
+        (frames.BINARY, b"\xff" * 12),
+        (frames.CLOSE, frames.close_payload(frames.INVALID_DATA, "")),
+        (frames.PONG, b"there?"),
+    ]
 
 
 @pytest.mark.parametrize(("options", "code"), [([], 2), (["--optional"], 0)])

@@ -38,6 +38,8 @@ from ws_load_test.websocket import frames
 from ws_load_test.worker.ipc import Assignment, IntervalReport
 from ws_load_test.worker.phases import WorkerRun
 
+pytestmark = pytest.mark.every_engine
+
 try:
     from uvloop import new_event_loop as new_loop
 except ImportError:  # there are no wheels for Windows
@@ -48,6 +50,8 @@ new_loop().close()
 MS = 1_000_000
 OVERDUE = {"timeout": "300ms"}
 """Option of runs in which a reply does not come."""
+TO_ITS_END = {"duration": "60s"}
+"""Option of runs that are over once all sessions are lost."""
 LOADS = {"closed loop": {}, "open loop": {"rate": 200}}
 both_loads = pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
 certificates = Certificates()
@@ -56,6 +60,8 @@ certificates = Certificates()
 def judged(url, *, loop=new_loop, **options):
     """The summary of a run of one worker in this process, and a sentence for each kind of fault in it."""
     options = {"duration": "120ms", "timeout": "5s", "connect_timeout": "5s", **options}
+    if "messages" in options:
+        del options["duration"]
     plan = make_plan(url, workers=1, **options)
     coordinator, intervals, problems = Coordinator(1, monotonic_ns()), [], []
 
@@ -353,7 +359,7 @@ def test_a_session_ends(ending, load, monkeypatch):
     monkeypatch.setattr("ws_load_test.engine.connection_pool.CLOSE_TIMEOUT_S", 0.2)
     with FaultyServer(ending.behaviour, tls=certificates.trusted() if ending.tls else None) as server:
         overdue = OVERDUE if "timeout" in ending.key else {}
-        check_ended(ending, *judged(server.url, **overdue, **ending.options, **load))
+        check_ended(ending, *judged(server.url, **TO_ITS_END, **overdue, **ending.options, **load))
         server.wait_for(lambda seen: seen.upgraded == 1)
         # It takes compressed messages for ones with reserved bits.
         assert not server.seen.violations or "deflate" in ending.options
@@ -376,7 +382,7 @@ OF_FLOODS = {name: case for name, case in test_faults.SESSIONS.items() if "in_fl
 @pytest.mark.parametrize("case", OF_FLOODS.values(), ids=OF_FLOODS)
 def test_a_session_on_a_schedule_ends_as_that_of_a_flood(case):
     with FaultyServer(case.behaviour) as server:
-        summary, told = judged(server.url, **LOADS["open loop"], **case.options)
+        summary, told = judged(server.url, **TO_ITS_END, **LOADS["open loop"], **case.options)
     assert summary.faults == case.faults
     connections = summary.connections
     assert (connections.lost, connections.closed, connections.close_reasons) == (1, case.closed, case.reasons)
@@ -396,7 +402,7 @@ AFTER_THE_END = {
 @pytest.mark.parametrize(("end", "more", "key", "closed"), AFTER_THE_END.values(), ids=AFTER_THE_END)
 def test_what_comes_first_in_a_read_is_the_end_of_the_session(end, more, key, closed, load):
     with FaultyServer(says(end + more)) as server:
-        summary, _ = judged(server.url, **load)
+        summary, _ = judged(server.url, **TO_ITS_END, **load)
     assert summary.faults == {key: 1}
     assert (summary.connections.lost, summary.connections.closed) == (1, {closed: 1})
 
@@ -409,7 +415,7 @@ def test_more_reasons_than_are_reported_apart(load):
         await behaviors.closes_after(1, 4000, f"because of {next(turn)}")(peer)
 
     with FaultyServer(has_many_reasons) as server:
-        summary, told = judged(server.url, connections=20, duration="300ms", **load)
+        summary, told = judged(server.url, connections=20, **TO_ITS_END, **load)
     reasons = summary.connections.close_reasons
     assert summary.faults == {"closed:4000": 20}
     assert len(reasons) == 17
@@ -434,7 +440,7 @@ def test_a_record_that_was_tampered_with_is_a_broken_connection(load):
         await asyncio.gather(*pumps, return_exceptions=True)
 
     with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server, FaultyServer(tampers) as relay:
-        summary, told = judged(relay.url.replace("ws:", "wss:"), insecure=True, **load)
+        summary, told = judged(relay.url.replace("ws:", "wss:"), insecure=True, **TO_ITS_END, **load)
     assert summary.faults == {"reset": 1}
     assert (summary.connections.lost, summary.connections.closed) == (1, {"1006": 1})
     assert told["reset"].startswith("broke the connection: ")
@@ -455,7 +461,7 @@ async def leaves_every_third_unanswered(peer):
 @both_loads
 def test_a_reply_that_does_not_come_ends_the_session_in_order(load):
     with FaultyServer(behaviors.never_answers) as server:
-        summary, told = judged(server.url, timeout="60ms", connections=2, **load)
+        summary, told = judged(server.url, timeout="60ms", connections=2, **TO_ITS_END, **load)
     assert summary.faults == {"reply-timeout": 2}
     assert (summary.connections.lost, summary.connections.closed) == (2, {"1000": 2})
     assert summary.messages.answered == 0
@@ -482,7 +488,9 @@ def test_a_reply_that_does_not_come_ends_no_session_by_id(load):
 @pytest.mark.parametrize("matching", [{}, {"match": "json:id"}], ids=["in order", "by id"])
 def test_a_reply_that_says_the_wrong_thing_ends_no_session(load, matching):
     with FaultyServer(behaviors.echoes) as server:
-        summary, told = judged(server.url, message='{"id": {seq}}', expect="contains:ok", **matching, **load)
+        summary, told = judged(
+            server.url, message='{"id": {seq}}', expect="contains:ok", messages=20, **matching, **load
+        )
         assert summary.messages.answered == server.seen.messages > 5
     assert summary.faults == {"check-failed": summary.messages.answered}
     assert (summary.connections.lost, summary.connections.closed) == (0, {"1000": 1})
@@ -548,8 +556,8 @@ def counts(keys):
 def test_refusals_of_every_kind_and_one_that_is_none(load):
     with FaultyServer(*(behaviour for behaviour, _ in REFUSALS), behaviors.echoes) as server:
         # One after the other, so that the last one is the one that opens.
-        options = {"connections": len(REFUSALS) + 1, "connect_rate": "500", "connect_timeout": "600ms"}
-        summary, told = judged(server.url, **options, **load)
+        options = {"connections": len(REFUSALS) + 1, "connect_rate": "500", "connect_timeout": "2s"}
+        summary, told = judged(server.url, messages=20, **options, **load)
         assert summary.messages.answered == server.seen.messages > 5
     assert summary.faults == counts([key for _, key in REFUSALS])
     connections = summary.connections
@@ -559,7 +567,7 @@ def test_refusals_of_every_kind_and_one_that_is_none(load):
     assert told["upgrade-rejected:503"] == "answered the upgrade with 503"
     assert told["reset"] == "reset the connection instead of answering the upgrade"
     # One of them has begun to answer, and the first of all is the example.
-    assert told["upgrade-timeout"].endswith(" within 600 ms")
+    assert told["upgrade-timeout"].endswith(" within 2 s")
 
 
 def test_a_redirect_with_a_cookie_in_other_letters():
@@ -616,11 +624,11 @@ def test_handshakes_that_fail():
         with FaultyServer(*(behaviour for behaviour, _ in HANDSHAKES)) as server:
             url = server.url.replace("ws:", "wss:")
             summary, told = judged(
-                url, loop=loop, connections=len(HANDSHAKES), connect_rate="500", connect_timeout="600ms"
+                url, loop=loop, connections=len(HANDSHAKES), connect_rate="500", connect_timeout="1s"
             )
         assert summary.faults == counts([key for _, key in HANDSHAKES])
         assert summary.connections.failed == len(HANDSHAKES)
-        assert told["tls-timeout"].startswith("did not finish the TLS handshake within 600 ms")
+        assert told["tls-timeout"].startswith("did not finish the TLS handshake within 1 s")
 
 
 OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -654,7 +662,7 @@ SOCKS = (
 
 
 def test_proxies_that_fail():
-    options = {"connections": len(PROXIES), "connect_rate": 500, "connect_timeout": "600ms"}
+    options = {"connections": len(PROXIES), "connect_rate": 500, "connect_timeout": "1s"}
     with FaultyServer(*(behaviour for behaviour, _ in PROXIES)) as proxy:
         summary, told = judged("ws://service.example/", proxy=proxy.url.replace("ws:", "http:"), **options)
     assert summary.faults == counts([key for _, key in PROXIES])
@@ -726,7 +734,7 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
     monkeypatch.setattr(asyncio.SelectorEventLoop, "getaddrinfo", some)
     with FaultyServer(behaviors.echoes) as server:
         urls = [server.url, "ws://slow.example/"]
-        summary, _ = judged(urls, loop=asyncio.SelectorEventLoop, connections=4, connect_timeout="600ms")
+        summary, _ = judged(urls, loop=asyncio.SelectorEventLoop, connections=4, messages=20, connect_timeout="600ms")
         assert summary.messages.answered == server.seen.messages > 5
     assert summary.faults == {"dns-timeout": 2}
     assert (summary.connections.opened, summary.connections.failed) == (2, 2)
@@ -746,7 +754,7 @@ def test_a_lookup_that_takes_too_long_fails_its_own_sessions(monkeypatch):
 )
 def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key, load):
     with FaultyServer(behaviors.closes_after(2, 1012, "deploying"), then) as server:
-        summary, _ = judged(server.url, reconnect="20ms", **(load | {"duration": "250ms"}))
+        summary, _ = judged(server.url, reconnect="20ms", **(load | {"duration": "500ms"}))
     connections = summary.connections
     assert connections.failed >= 1
     assert summary.faults == {"closed:1012": 1, key: connections.failed}
@@ -757,7 +765,9 @@ def test_a_session_that_cannot_come_back_has_a_fault_for_each_attempt(then, key,
 @both_loads
 def test_a_session_that_ends_before_the_load_begins_comes_back(load):
     with FaultyServer(at_once(close(frames.close_payload(1012))), behaviors.echoes) as server:
-        summary, _ = judged(server.url, connections=2, connect_rate=500, reconnect="10ms", **load)
+        summary, _ = judged(
+            server.url, connections=2, connect_rate=500, reconnect="10ms", **(load | {"duration": "300ms"})
+        )
     assert summary.faults == {"closed:1012": 1}
     assert summary.connections.reconnected == 1
 

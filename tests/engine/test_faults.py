@@ -26,6 +26,8 @@ from ws_load_test.testing import (
     unused_port,
 )
 
+pytestmark = pytest.mark.every_engine
+
 SECRET = "hush-hush"
 QUICK = {"workers": 1, "duration": "150ms", "timeout": "5s", "connect_timeout": "5s"}
 OVERDUE = {"timeout": "400ms"}
@@ -328,7 +330,8 @@ SESSIONS = {
 @pytest.mark.parametrize("case", SESSIONS.values(), ids=SESSIONS)
 def test_a_session_that_ends_badly(case):
     with FaultyServer(case.behaviour) as server:
-        result = flooded(server.url, **case.options)
+        # The run is over once the session is lost.
+        result = flooded(server.url, **{"duration": "60s"} | case.options)
         assert result.summary.faults == case.faults
         assert asdict(result.summary.connections) == {
             "attempted": 1,

@@ -9,9 +9,10 @@ import pytest
 
 from ws_load_test import make_plan
 from ws_load_test.api import run
-from ws_load_test.engine.registry import why_missing
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
+
+pytestmark = pytest.mark.every_engine
 
 MS = 1_000_000
 
@@ -71,10 +72,9 @@ class Difficult:
     ("engine", "load"),
     [("portable", {"rate": 400}), ("native", {"rate": 400}), ("native", {"in_flight": 4})],
     ids=["portable, open loop", "native, open loop", "native, closed loop"],
+    indirect=["engine"],
 )
-def test_by_id_every_count_and_time_is_right(engine, load):
-    if why_missing(engine):
-        pytest.skip(why_missing(engine))
+def test_by_id_every_count_and_time_is_right(load):
     difficult = Difficult(loses=0.03, repeats=0.03, strange=0.03)
     with FaultyServer(difficult) as server:
         plan = make_plan(
@@ -82,7 +82,6 @@ def test_by_id_every_count_and_time_is_right(engine, load):
             connections=4,
             duration="1400ms",
             timeout="500ms",
-            engine=engine,
             message='{"id": {seq}}',
             match="json:id",
             skip_first=1,
@@ -198,31 +197,32 @@ def test_a_first_message_without_a_reply_is_a_fault_of_its_own():
 
 def test_a_last_first_message_without_a_reply_is_waited_behind():
     """The load of a session begins the wait after its join; what comes meanwhile is pushed, and no reply."""
-    waits_s, came = [], []
+    came = []
 
     async def joins(peer):
         await peer.upgrade()
-        joined_s = 0.0
         async for message in peer.messages():
             came.append(message.payload)
             if message.payload == b"login":
                 await peer.send_frame(frames.TEXT, b"welcome")
             elif message.payload == b"join":
-                joined_s = time.monotonic()
                 await peer.send_frame(frames.TEXT, b"news")
             else:
-                waits_s.append(time.monotonic() - joined_s)
                 await peer.reply(message)
 
     with FaultyServer(joins) as server:
-        options = {"first_message": ["login", "join"], "first_wait": "150ms", "expect_first": "contains:welcome"}
+        options = {
+            "first_message": ["login", "join"],
+            "first_wait": "600ms",
+            "expect_first": "contains:welcome",
+            "expect": "contains:PING",
+        }
         # The wait takes nothing from the time for replies.
-        summary = run(make_plan(server.url, messages=5, timeout="100ms", workers=1, **options)).summary
+        summary = run(make_plan(server.url, messages=5, timeout="500ms", workers=1, **options)).summary
     assert not summary.faults
     assert summary.messages.answered == 5
     assert (summary.opening.first_replies, summary.messages.pushed) == (1, 1)
     assert came == [b"login", b"join", *[b"PING"] * 5]
-    assert waits_s[0] >= 0.149
 
 
 def test_a_session_that_ends_while_it_waits_behind_its_first_message_is_lost():

@@ -122,7 +122,7 @@ class Spy:
     """Notes the states in which compiled dials end."""
 
     def __init__(self, loop, states):
-        self.fileno, self.begin, self.abandon = loop.fileno, loop.begin, loop.abandon
+        self.fileno, self.begin, self.abandon, self.close = loop.fileno, loop.begin, loop.abandon, loop.close
         self._run, self._states = loop.run, states
 
     def run(self):
@@ -299,7 +299,7 @@ def test_another_address_is_tried_beside_one_that_does_not_answer():
 
 def test_dials_that_the_end_of_the_opening_calls_off_are_counted_alike():
     with FaultyServer(behaviors.silent_after_accept) as server:
-        portable, native = both(server.url, dials=200, open_timeout="200ms")
+        portable, native = both(server.url, dials=200, open_timeout="600ms")
     assert native == portable
     assert (portable["cancelled"], portable["failed"]) == (128, 72)
 

@@ -134,7 +134,7 @@ def test_what_is_odd_in_a_session_wakes_that_one(load):
 @pytest.mark.parametrize("load", LOADS)
 def test_those_that_are_overdue_wake(load):
     async def main(url):
-        engine = engine_for(url, connections=4, duration="30s", timeout="200ms", **LOADS[load])
+        engine = engine_for(url, connections=4, duration="30s", timeout="600ms", **LOADS[load])
         await engine.open()
         begin(engine)
         await until(lambda: engine.status.open_sessions <= 2)

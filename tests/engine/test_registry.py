@@ -21,6 +21,11 @@ BUILT = [name for name in ENGINES if not registry.why_missing(name)]
 MEMBERS = [name for name in vars(Engine) if not name.startswith("_")] + ["__init__"]
 
 
+@pytest.fixture(autouse=True)
+def engine():
+    """The order of engines is what is tested here."""
+
+
 @pytest.mark.parametrize("name", BUILT)
 def test_every_engine_has_what_the_protocol_asks_for(name):
     engine = ENGINES[name]()
@@ -96,6 +101,15 @@ def test_where_io_uring_is_forbidden_the_native_engine_takes_epoll_and_says_why(
     monkeypatch.setattr(registry, "why_no_io_uring", lambda: "")
     assert engine_for(plan) is native.NativeEngine
     assert registry.why_engine(plan) == "native"
+
+
+@pytest.mark.skipif(bool(registry.why_missing("native")), reason="not built")
+def test_on_a_schedule_the_compiled_loop_asks_by_epoll():
+    for name in ("auto", "native", "native-epoll"):
+        assert engine_for(make_plan("ws://h/", rate=1), name).name == "native-epoll"
+    assert "better on a schedule" in registry.why_engine(make_plan("ws://h/", rate=1))
+    if not registry.why_no_io_uring():
+        assert engine_for(make_plan("ws://h/")).name == engine_for(make_plan("ws://h/"), "native").name == "native"
 
 
 def test_what_is_not_built_is_found_without_the_rest_of_the_engine(monkeypatch):

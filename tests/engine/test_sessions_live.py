@@ -11,6 +11,8 @@ from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
+pytestmark = pytest.mark.every_engine
+
 MS = 1_000_000
 
 
@@ -40,7 +42,8 @@ def in_balance(summary):
 )
 def test_lost_sessions_are_dialled_again(policy, load):
     with FaultyServer(behaviors.closes_after(10, 4001, "that will do")) as server:
-        plan = make_plan(server.url, connections=3, duration="600ms", reconnect=policy, workers=1, **load)
+        duration = "1s" if load else "600ms"
+        plan = make_plan(server.url, connections=3, duration=duration, reconnect=policy, workers=1, **load)
         summary = run(plan).summary
     connections = summary.connections
     assert connections.reconnected >= 1

@@ -14,6 +14,8 @@ from ws_load_test.engine.connect.tls import new_context
 from ws_load_test.engine.connect.tls_faults import tls_fault
 from ws_load_test.testing import Certificates
 
+pytestmark = pytest.mark.every_engine
+
 certificates = Certificates()
 clients = Certificates()
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3

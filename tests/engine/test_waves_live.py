@@ -15,6 +15,8 @@ from ws_load_test.api import Run
 from ws_load_test.echo import EchoProcess, NodeOptions
 from ws_load_test.metrics.recording_file import read_recording
 
+pytestmark = pytest.mark.every_engine
+
 MS, S = 10**6, 10**9
 AWAY_S = 0.3
 """Seconds between the end of a server and the start of the one in its place, which takes some more."""

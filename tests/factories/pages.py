@@ -4,6 +4,7 @@ from collections import Counter
 
 import msgspec
 
+from factories import scenarios
 from factories.results import MICRO, MILLI, NASTY, SECOND, answers, histogram, interval, recording, results, usual
 from ws_load_test.analysis.summary_types import ThresholdCheck
 from ws_load_test.metrics.recording import (
@@ -96,6 +97,13 @@ def fanned_out():
     return planned(*intervals, duration="4s", **fan_out)
 
 
+def followed():
+    """A second of a scenario, some of whose sessions were followed."""
+    tally = scenarios.second()
+    tally.roles["writer"].excerpts = scenarios.excerpts()
+    return tally
+
+
 KINDS = {
     "usual": lambda: results(minute()),
     "closed loop": lambda: results(minute(load={"duration": "20s"})),
@@ -113,6 +121,7 @@ KINDS = {
     ),
     "fan-out": lambda: results(fanned_out()),
     "many kinds": lambda: results(many()),
+    "sessions step by step": lambda: results(scenarios.recorded(followed())),
     "checks": lambda: results(
         usual(),
         checks=[

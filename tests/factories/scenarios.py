@@ -7,6 +7,7 @@ import msgspec
 from factories.results import MILLI, SECOND, histogram, interval
 from ws_load_test.metrics.recording import Header, Recording, Trailer
 from ws_load_test.metrics.scenario_metrics import AT_DIAL, ReactionTally, RoleTally
+from ws_load_test.metrics.session_excerpts import Entry, Excerpt, RoleExcerpts
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.correlation import parse_check
 from ws_load_test.plan.load import RoleLoad
@@ -66,6 +67,36 @@ def timed(*values, **counts):
     return made
 
 
+def excerpts():
+    """The beginning of a session, the slowest step of another, and the end of one that was not followed."""
+    begun = [
+        Entry("open", "join", 0, 0, 8 * MILLI, 1, "completed"),
+        Entry("timer", "beat", 500 * MILLI, 500 * MILLI, 500 * MILLI, 1, "sent"),
+        Entry("step", "say", 1008 * MILLI, 1030 * MILLI, 1108 * MILLI, 1, "completed"),
+        Entry("reaction", "tick", 1040 * MILLI, None, 1100 * MILLI, 7),
+        Entry("push", "", 1100 * MILLI),
+        Entry("step", "ask", 1108 * MILLI, 1108 * MILLI, None),
+    ]
+    told = [Entry("step", "ask", 9 * SECOND, 9 * SECOND, 9 * SECOND + 400 * MILLI, 11, "completed")]
+    failed = [
+        Entry("step", "say", 0, 2 * MILLI, None, 1, "unanswered"),
+        Entry("fault", "reply-timeout", 2 * SECOND),
+    ]
+    return RoleExcerpts(
+        first=Excerpt(session=9, opened_ns=-100 * MILLI, ready_ns=8 * MILLI, entries=begun),
+        slowest=Excerpt(session=9, opened_ns=3 * SECOND, took_ns=400 * MILLI, left_out=80, entries=told),
+        failed=Excerpt(
+            session=9,
+            opened_ns=5 * SECOND,
+            ended_ns=2 * SECOND,
+            failed_at="say",
+            fault="reply-timeout",
+            is_partial=True,
+            entries=failed,
+        ),
+    )
+
+
 def opening():
     """The opening: all sessions but one join, and one reader's dial fails."""
     return Tally(
@@ -93,6 +124,7 @@ def second():
     ask.answer_messages = histogram(10, 11)
     tick = ReactionTally(seen=90, seen_in_window=88, gaps=2, missed=5, repeats=1, out_of_order=1, stalls=1)
     tick.silence_ns, tick.restarts = histogram(6 * SECOND), 1
+    tick.longest_silence_ns = histogram(7 * SECOND)
     for age_ms in (-20, -10, *range(1, 87)):
         tick.record_age(age_ms * MILLI)
     tick.undated = 2
@@ -102,6 +134,7 @@ def second():
     )
     writer.iterations_begun, writer.iterations_completed, writer.iterations_dropped = 11, 9, 1
     writer.iteration_time_ns = histogram(*(k * 100 * MILLI for k in range(1, 10)))
+    writer.iteration_wait_ns = histogram(*(k * 500 * MILLI for k in range(1, 5)))
     made = Tally(
         steps={"writer/say": say, "writer/ask": ask, "writer/typing": Tally(due=6, sent=6, unawaited=6)},
         reactions={"reader/tick": tick},

@@ -19,7 +19,7 @@ PROGRAM = [sys.executable, "-m", "ws_load_test"]
 def run_with_open_files(soft, hard, *arguments):
     command = f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$@"'
     return subprocess.run(
-        ["sh", "-c", command, "sh", *PROGRAM, *arguments], capture_output=True, text=True, timeout=30, check=False
+        ["sh", "-c", command, "sh", *PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -61,6 +61,10 @@ class ScheduledWorker(Worker):
         if command.kind == "start":
             self.renew(self.queue.switch(0, command.switch))
             self.others_have_sessions = any(command.switch.sessions)
+        elif self.ended:
+            if command.kind == "hold":
+                self.report(now_ns, delay_ns, LoadState(self.sessions, number=command.number, ended=True))
+            return
         elif command.kind == "hold":
             following, left, due = self.queue.hold(self.taken, command.at_ns, leaves=not self.sessions)
             self.renew(due)
@@ -95,12 +99,13 @@ class ScheduledWorker(Worker):
             self.log.append((due_ns, now_ns, not self.sessions))
 
     def finish(self, now_ns):
-        """The end of the run: what waits is dropped."""
-        if self.queue.held:
-            self.renew(self.queue.cancel(self.taken))
+        """Ends the load unless a switch is under way: what waits is dropped."""
+        if self.ended or self.queue.held:
+            return
         self.others_have_sessions = False
         self.sessions = 0
         self.send(now_ns)
+        self.ended = True
 
 
 class Simulation:
@@ -112,6 +117,8 @@ class Simulation:
         self.balancer = LoadBalancer(plan)
         self.delays = delays
         self.turn = 0
+        self.away_ns = (0, 0)
+        """From when until when the fleet does nothing."""
         for worker in workers:
             self.handle(self.balancer.on_state(worker.number, self.state(worker), 0))
         start = self.balancer.start()
@@ -137,12 +144,6 @@ class Simulation:
         worker.send(self.now_ns)
         worker.report(self.now_ns, self.delay())
 
-    def deliver(self):
-        """Ends the journey of all commands."""
-        for worker in self.workers:
-            while worker.inbox:
-                worker.obey(worker.inbox.popleft()[1], self.now_ns, 0)
-
     def run(self, until_ns):
         """Lets time pass, a step at a time, or until no worker has anything to do."""
         while self.now_ns < until_ns and not all(worker.over for worker in self.workers):
@@ -152,7 +153,10 @@ class Simulation:
                     command = worker.inbox.popleft()[1]
                     worker.after = command.switch.number if command.kind == "switch" else worker.after
                     worker.obey(command, self.now_ns, self.delay())
-                worker.send(self.now_ns)
+                if not worker.ended:
+                    worker.send(self.now_ns)
+            if self.away_ns[0] <= self.now_ns < self.away_ns[1]:
+                continue
             for worker in self.workers:
                 while worker.outbox and worker.outbox[0][0] <= self.now_ns:
                     state = worker.outbox.popleft()[1]
@@ -166,13 +170,24 @@ class Simulation:
     sessions=st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(any),
     changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3), st.integers(0, 4)), max_size=8),
     delays=st.lists(st.sampled_from([0, 5 * MS, 40 * MS, 300 * MS]), min_size=1, max_size=5),
-    arrivals=st.sampled_from(["constant", "poisson"]),
-    reconnect=st.booleans(),
+    kind=st.tuples(st.sampled_from(["constant", "poisson"]), st.booleans()),
+    late=st.tuples(
+        st.lists(st.sampled_from([0, 40, 300]), min_size=4, max_size=4),
+        st.tuples(st.integers(100, 700), st.sampled_from([0, 100, 400])),
+    ),
 )
-@example([1, 1], [(50, 0, 0)], [MS], "constant", False)
-@example([1, 9], [(50, 0, 0), (10, 0, 1), (5, 1, 0), (3, 1, 2)], [5 * MS], "poisson", True)
-@example([1, 1], [(50, 0, 0), (100, 1, 0)], [MS, 300 * MS], "constant", False)
-def test_each_message_of_a_schedule_is_sent_or_dropped_once(sessions, changes, delays, arrivals, reconnect):
+@example([1, 1], [(50, 0, 0)], [MS], ("constant", False), ([0] * 4, (0, 0)))
+@example([1, 9], [(50, 0, 0), (10, 0, 1), (5, 1, 0), (3, 1, 2)], [5 * MS], ("poisson", True), ([0] * 4, (0, 0)))
+@example([1, 1], [(50, 0, 0), (100, 1, 0)], [MS, 300 * MS], ("constant", False), ([0] * 4, (0, 0)))
+# The fleet is away, and a worker whose load is over answers when others have left what they have.
+@example([0, 2, 4], [(191, 1, 0)], [0], ("constant", False), ([0, 40, 0, 0], (196, 400)))
+@example([1, 1], [(191, 1, 0)], [0], ("constant", False), ([0, 40, 0, 0], (196, 400)))
+# A worker has its first session when the load of the one with all turns is over, and the other way round.
+@example([0, 0, 1], [(176, 0, 0), (251, 0, 0), (86, 1, 1)], [40 * MS], ("constant", True), ([0, 40, 0, 0], (100, 0)))
+@example([0, 0, 1], [(176, 0, 0), (251, 0, 0), (86, 0, 1)], [40 * MS], ("constant", True), ([0, 40, 0, 0], (100, 0)))
+def test_each_message_of_a_schedule_is_sent_or_dropped_once(sessions, changes, delays, kind, late):
+    arrivals, reconnect = kind
+    ends, away = late
     options = {"reconnect": "now"} if reconnect else {}
     options |= {"seed": 1} if arrivals == "poisson" else {}
     plan = make_plan(
@@ -186,15 +201,19 @@ def test_each_message_of_a_schedule_is_sent_or_dropped_once(sessions, changes, d
     )
     workers = [ScheduledWorker(number, count, plan) for number, count in enumerate(sessions)]
     run = Simulation(workers, plan, delays)
+    run.away_ns = (away[0] * MS, sum(away) * MS)
     for wait, number, wanted in changes:
         run.run(run.now_ns + wait * MS)
         worker = workers[number % len(workers)]
         run.change(worker.number, wanted if reconnect else min(wanted, worker.sessions))
     run.run(600 * MS)
-    # Not judged: a switch that reaches one worker within the load, and another only after it.
-    run.deliver()
-    for worker in workers:
-        worker.finish(run.now_ns)
+    # Each ends by its own clock, and only with the switch that it waits for.
+    for after_ns in range(0, 3 * S, STEP_NS):
+        for worker in workers:
+            if after_ns >= ends[worker.number] * MS:
+                worker.finish(run.now_ns)
+        run.run(run.now_ns + STEP_NS)
+    assert all(worker.ended for worker in workers)
     logged = [entry for worker in workers for entry in worker.log]
     expected = Counter(workers[0].instants.of(np.arange(10_000)).tolist())
     assert len(logged) == expected.total()

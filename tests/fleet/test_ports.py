@@ -326,7 +326,7 @@ def flood_inside(at, taken, *arguments):
     if subprocess.run([*_IN_A_NAMESPACE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("making a network namespace is not permitted here")
     command = [*_IN_A_NAMESPACE, sys.executable, "-c", _FLOOD_INSIDE, at, str(taken), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_on_loopback_ports_never_run_out():

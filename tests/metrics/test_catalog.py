@@ -17,6 +17,7 @@ from ws_load_test.metrics.catalog import (
     METRICS,
     PART_CONDITIONS,
     PER_HOST_FIELDS,
+    WHOLE_RUN,
 )
 from ws_load_test.metrics.metric_families import counter_families, histogram_families
 from ws_load_test.metrics.scenario_metrics import RoleTally
@@ -96,7 +97,8 @@ def test_every_row_is_complete():
         assert spec.kind != "time" or name.endswith("_ns"), "a time ends in its unit"
         if spec.condition is not None:
             assert spec.kind in ("count", "labeled", "size") or spec.no_value, f"{name} needs a reason for no value"
-        wholes = [METRICS[whole] for whole in spec.percent_of]
+        # Of no wave there is a share: none.
+        wholes = [METRICS[whole] for whole in spec.percent_of if name not in WHOLE_RUN]
         assert not wholes or any(whole.no_value for whole in wholes), f"a share of {name} needs a reason for no value"
         assert not spec.csv or not spec.name.startswith("warmup"), name
     assert {*COUNT_FIELDS, *LABELED_FIELDS, *HISTOGRAM_FIELDS} == METRICS.keys()

@@ -340,9 +340,9 @@ class TestForms:
             {**good, "n": packed([1, 0], "<i8")},
             {**good, "n": packed([1, -2], "<i8")},
             {**good, "n": packed([LARGEST, LARGEST], "<i8")},
-            {**good, "i": packed(slots[::-1], "<u4")},
-            {**good, "i": packed([slots[0]] * 2, "<u4")},
-            {**good, "i": packed([slots[0], SLOTS], "<u4")},
+            {**good, "i": packed(slots[::-1], "<u2")},
+            {**good, "i": packed([slots[0]] * 2, "<u2")},
+            {**good, "i": packed([slots[0], SLOTS], "<u2")},
             {**good, "min": None},
             {**good, "min": True},
             {**good, "min": -5},
@@ -361,7 +361,7 @@ class TestForms:
 
     def test_wire_data_with_consistent_totals_and_impossible_buckets_raise_value_error(self):
         def packed(buckets, counts):
-            pair = {"i": np.array(buckets, dtype="<u4"), "n": np.array(counts, dtype="<i8")}
+            pair = {"i": np.array(buckets, dtype="<u2"), "n": np.array(counts, dtype="<i8")}
             return {name: base64.b64encode(numbers.tobytes()).decode() for name, numbers in pair.items()}
 
         ends = {"min": 5, "max": 9}

@@ -14,6 +14,7 @@ from ws_load_test.metrics.metric_set import rows_of
 from ws_load_test.metrics.recording import Interval
 from ws_load_test.metrics.recording_checks import LARGEST_TOTAL, IntervalChecker
 from ws_load_test.metrics.scenario_metrics import AT_DIAL, ReactionTally, RoleTally, part_key, split_key
+from ws_load_test.metrics.session_excerpts import MOST_READ, Entry, Excerpt, RoleExcerpts
 from ws_load_test.metrics.tally import PARTS, Tally
 
 
@@ -29,9 +30,31 @@ COUNTERS = st.dictionaries(st.sampled_from(["join", AT_DIAL, "reset"]), st.integ
 STRATEGIES = {"count": st.integers(0, 9), "labeled": COUNTERS, "time": HISTOGRAMS, "amount": HISTOGRAMS}
 
 
+ENTRIES = st.builds(
+    Entry,
+    kind=st.sampled_from(["step", "push", "fault"]),
+    name=st.sampled_from(["join", "say"]),
+    at_ns=st.integers(-5, 5),
+    sent_ns=st.none() | st.integers(0, 5),
+    count=st.integers(1, 3),
+)
+EXCERPTS = st.builds(
+    Excerpt,
+    session=st.integers(0, 3),
+    opened_ns=st.none() | st.integers(-5, 5),
+    took_ns=st.integers(0, 3),
+    is_partial=st.booleans(),
+    entries=st.lists(ENTRIES, max_size=2),
+)
+ROLE_EXCERPTS = st.builds(
+    RoleExcerpts, first=st.none() | EXCERPTS, slowest=st.none() | EXCERPTS, failed=st.none() | EXCERPTS
+)
+
+
 def of_kind(kind, names=None):
     rows = rows_of(kind)
-    return st.builds(kind, **{name: STRATEGIES[rows[name].kind] for name in names or rows})
+    more = {"excerpts": st.none() | ROLE_EXCERPTS} if kind is RoleTally else {}
+    return st.builds(kind, **{name: STRATEGIES[rows[name].kind] for name in names or rows}, **more)
 
 
 def by_name(parts):
@@ -165,3 +188,36 @@ def test_every_row_of_a_part_is_complete():
             assert spec.kind != "time" or (name.endswith("_ns") and (spec.no_value or spec.condition is None))
             wholes = [rows_of(kind)[whole] for whole in spec.percent_of]
             assert all(whole.kind == "count" and whole.no_value for whole in wholes), name
+
+
+def test_of_each_kind_the_excerpt_that_shows_most_is_kept():
+    found = RoleExcerpts()
+    late = Excerpt(session=7, opened_ns=50, ended_ns=10, took_ns=3)
+    early = Excerpt(session=8, opened_ns=10, ended_ns=20, took_ns=9)
+    partial = Excerpt(session=1, ended_ns=1, is_partial=True)
+    for one in (late, early, late):
+        found.add("first", one)
+        found.add("slowest", one)
+    for one in (partial, late, early, partial):
+        found.add("failed", one)
+    assert (found.first, found.slowest, found.failed) == (late, early, early)
+    tallies = [Tally(roles={"a": RoleTally(excerpts=RoleExcerpts(failed=one))}) for one in (partial, late)]
+    assert merged(*tallies).roles["a"].excerpts == RoleExcerpts(failed=late)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        {"third": {"session": 1}},
+        {"first": {}},
+        {"first": {"session": -1}},
+        {"first": {"session": 1, "entries": [["step", "say"]]}},
+        {"first": {"session": 1, "entries": [["dance", "say", 1]]}},
+        {"first": {"session": 1, "entries": [["step", "say", 1 << 61]]}},
+        {"first": {"session": 1, "entries": [["push", "", 1]] * (MOST_READ + 1)}},
+    ],
+)
+def test_what_is_no_excerpt_is_refused(data):
+    with pytest.raises(ValueError, match="of another form"):
+        RoleTally.from_record({"excerpts": data})

@@ -55,6 +55,19 @@ def test_wire_and_record_give_back_the_same(tally):
         assert read(msgspec.json.decode(msgspec.json.encode(write(tally)))) == tally
 
 
+@given(TALLIES)
+@settings(deadline=None, max_examples=10)
+def test_steps_of_writing_come_to_the_same(tally):
+    written = []
+
+    def write():
+        written.append((yield from tally.to_wire_in_steps()))
+
+    for _ in write():
+        assert not written
+    assert written == [tally.to_wire()]
+
+
 @given(TALLIES, TALLIES, TALLIES)
 @settings(deadline=None, max_examples=30)
 def test_merging_is_exact_in_any_order(one, two, three):

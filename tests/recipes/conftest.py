@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ class Server:
         """What it was asked to do, by its own account."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        return Counter(json.loads(self.process.stdout.readline()))
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def play(tmp_path, monkeypatch, capsys):
     def run(line, server):
         url = urlsplit(line[0])._replace(scheme="ws", netloc=server.address).geturl()
         line = Line(line)
-        line.set("--timeout", "2s")
+        line.set("--timeout", "10s")
         monkeypatch.chdir(tmp_path)
         main([url, *line[1:], "--workers", "1", "--json"])
         told = capsys.readouterr()
@@ -119,7 +120,7 @@ def play_preset():
     def play_role(name, server, *, path="/", fill=None):
         role = dict(read_preset(name, fill).example_role)
         role["steps"] = [step | {"wait": "20ms"} if "wait" in step else step for step in role["steps"]]
-        options = {"connections": 4, "rooms": 2, "duration": "300ms", "timeout": "2s", "workers": 1}
+        options = {"connections": 4, "rooms": 2, "duration": "300ms", "timeout": "10s", "workers": 1}
         plan = {"url": f"ws://{server.address}{path}", "protocol": name, "fill": fill, "role": {"example": role}}
         summary = run_plan(read_plan(plan | options)).summary
         assert not summary.faults, summary.faults

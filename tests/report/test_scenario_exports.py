@@ -72,6 +72,8 @@ def test_metrics_are_labeled_with_role_and_step(made):
     assert found["step_first_time_seconds", ("role", "writer"), ("step", "ask")] == 4
     assert found["reaction_gaps", ("reaction", "tick"), ("role", "reader")] == 4
     assert found["reaction_missed", ("reaction", "tick"), ("role", "reader")] == 10
+    tick = (("reaction", "tick"), ("role", "reader"))
+    assert (found["reaction_age_seconds", *tick], found["reaction_age_ahead_seconds", *tick]) == (172, 4)
     assert found["role_sessions_due", ("role", "writer")] == 7
     assert found["role_sessions_failed", ("role", "writer"), ("step", "say")] == 4
     assert found["role_sessions_failed", ("role", "reader"), ("step", AT_DIAL)] == 1
@@ -120,6 +122,9 @@ def test_pushes_have_a_data_point_for_each_step():
     assert points["writer", "say"].count == 100
     assert points["reader", "join"].max == 0.008
     assert sum(points["writer", "say"].bucket_counts) == 100
+    (age,) = found["ws_load_test.reaction_age"].data.data_points
+    (ahead,) = found["ws_load_test.reaction_age_ahead"].data.data_points
+    assert (age.attributes["reaction"], age.count, ahead.count, ahead.max) == ("tick", 86, 2, 0.02)
     assert not found["ws_load_test.response_time"].data.data_points[0].attributes
 
 

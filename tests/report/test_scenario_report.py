@@ -63,7 +63,8 @@ def test_the_table_has_the_steps_of_each_role(text):
         "  an iteration      9   500 ms   900 ms  900 ms",
         "  sessions: 4 due, 3 begun, 0 completed, 3 failed (2 at say, 1 at ask), 1",
         "  dropped",
-        "  iterations: 12 due, 9 completed, 1 dropped, 2 not completed",
+        "  iterations: 12 due, 9 completed, 1 dropped, 2 not completed; 4 waited for a",
+        "  session (p99 2 s)",
         "  say: 3 unanswered, 1 dropped, 2 with a failed check, 2 sessions failed at it",
         "  (faults: reply-timeout 3, check-failed 2)",
         "  ask: 1 unanswered, 1 session failed at it",
@@ -149,9 +150,17 @@ def test_dropped_iterations_are_a_reason_to_doubt():
     made = recorded()
     warnings = summarize([made]).warnings
     (found,) = (one for one in warnings if "iterations" in one)
-    assert found.startswith("1 of the 12 iterations of writer that were due, 8 %, were dropped")
+    assert found == (
+        'role "writer" has too few sessions for its rate: of the 12 iterations that were due, 4 waited for a free one,'
+        " at most 2 s, which their times include, and 1 (8 %) were dropped, so that the target got less than the"
+        " requested rate; give it more sessions or a lower rate, if its iterations do not take too long"
+    )
     calm = second()
     calm.roles["writer"].iterations_dropped = 0
+    waiting = summarize([recorded(calm)]).warnings
+    assert any("12 iterations that were due, 4 waited for a free one" in one for one in waiting)
+    assert not any("were dropped" in one for one in waiting)
+    calm.roles["writer"].iteration_wait_ns.clear()
     assert not any("iterations" in one for one in summarize([recorded(calm)]).warnings)
 
 

@@ -203,6 +203,11 @@ def test_a_place_that_names_no_node_is_a_finding():
         ("waves.back > 2s", 1_500_000_000, True),
         ("waves.abrupt > 0", 0, True),
         ("waves.bounced > 1", 2, False),
+        ("waves.bounced > 3.9%", 0.04, False),
+        ("waves.bounced > 4%", 0.04, True),
+        ("waves.reconnected < 50", 50, True),
+        ("waves.closes_per_s > 49", 50, False),
+        ("waves.closes_per_s > 50", 50, True),
         ("nodes.skew > 1.2", pytest.approx(4 / 3), False),
         ("nodes.skew > 1.4", pytest.approx(4 / 3), True),
     ],
@@ -218,6 +223,8 @@ def test_conditions_compare_them(condition, value, passed):
     [
         (a_run(a_wave(4, back_s=None)), "waves.back > 5s", None, "a wave was not back"),
         (a_run(), "waves.back > 5s", 0, None),
+        (a_run(), "waves.bounced > 1%", 0, None),
+        (a_run(), "waves.closes_per_s > 200", 0, None),
         (a_run(), "nodes.skew > 2", None, "no session was open on a node that is known"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ws_load_test import Message, Session, SessionOver, role
+from ws_load_test.testing import play
 
 
 @role
@@ -41,3 +42,15 @@ async def writer(session: Session) -> None:
 
 
 writer.on("json:op=said", name="said")
+
+
+async def test_writer() -> None:
+    """Tests the writer without a server."""
+    async with play(writer, room="lobby", feed={"name": "ann"}, env={"TOKEN": "x"}, protocol="phoenix") as peer:
+        message: str | bytes = await peer.sent()
+        peer.send(message)
+        peer.tick()
+        names: list[str] = peer.completed
+        markers: tuple[str, ...] = peer.markers
+        code: int = await peer.closed()
+        assert names == ["say"] or markers or code == 1000

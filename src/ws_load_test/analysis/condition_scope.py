@@ -48,9 +48,9 @@ class ConditionScope:
         if not self.awaits_replies and needs_replies(metric):
             return None
         if metric.name in WHOLE_RUN:
-            return self.whole_run.value(metric.name)
+            return self.whole_run.value(metric.name, is_share=condition.unit == "share")
         counted = counted_by(self.tally, metric)
-        if metric.kind == "time":
+        if metric.kind in ("time", "duration"):
             return _time(counted, metric)
         if metric.kind == "rate":
             count = int(getattr(counted, _RATES.get(metric.name, "answered_in_window")))
@@ -107,13 +107,13 @@ class ConditionScope:
 
 
 def _time(counted: Tally | ReactionTally | RoleTally, metric: ConditionMetric) -> Fraction | None:
-    """Returns a statistic of a time in whole ns; None without values."""
+    """Returns a statistic of a time in whole ns, the longest of a duration; None without values."""
     if isinstance(counted, Tally):
         return _statistic(times_of(counted, metric.name), metric.statistic)
     name = CONDITION_METRICS[metric.name].name
     if name == "age_ns" and isinstance(counted, ReactionTally):
         return age_statistic(counted, metric.statistic)
-    return _statistic(getattr(counted, name), metric.statistic)
+    return _statistic(getattr(counted, name), metric.statistic or "max")
 
 
 def time_count(tally: Tally, metric: ConditionMetric) -> int:

@@ -211,13 +211,21 @@ def _rate(run: RunData, *, late: bool) -> Iterator[Finding]:
 def _iterations(tally: Tally) -> Iterator[Finding]:
     """Yields a finding for each role whose iterations fell due and found no session that was free."""
     for name, role in tally.roles.items():
-        missing, due = role.iterations_dropped, role.iterations_due
-        if missing <= MIN_MISSING_SHARE * due:
+        missing, waits, due = role.iterations_dropped, role.iteration_wait_ns, role.iterations_due
+        if missing + waits.count <= MIN_MISSING_SHARE * due:
             continue
+        parts = []
+        if waits.count:
+            longest = f"at most {format_duration(waits.max or 0)}, which their times include"
+            parts.append(f"{format_count(waits.count)} waited for a free one, {longest}")
+        if missing:
+            parts.append(
+                f"{format_count(missing)} ({percent(missing / due)}) were dropped, so that the target got less than the"
+                " requested rate"
+            )
         text = (
-            f"{format_count(missing)} of the {format_count(due)} iterations of {name} that were due,"
-            f" {percent(missing / due)}, were dropped, because all of its sessions were busy or none was open: the"
-            " target got less than the requested rate; give the role more sessions, or a lower rate"
+            f'role "{name}" has too few sessions for its rate: of the {format_count(due)} iterations that were due,'
+            f" {', and '.join(parts)}; give it more sessions or a lower rate, if its iterations do not take too long"
         )
         yield Finding(FindingKind.RATE, text, saturates=False)
 

@@ -89,6 +89,9 @@ class ReactionSummary(msgspec.Struct, frozen=True, kw_only=True):
         int | None, Meta(description="Times without such a message that were longer than `silence`; null without it.")
     ]
     silence_ns: Annotated[TimeStats | None, Meta(description="Length of each of these.")]
+    longest_silence_ns: Annotated[
+        int | None, Meta(description="Longest time that a session was without one; null without numbers and `silence`.")
+    ]
     age_ns: Annotated[
         AgeStats | None,
         Meta(description="From the target's time stamp to the reading; by two clocks, whose offset is not known."),
@@ -142,6 +145,8 @@ class IterationCounts(msgspec.Struct, frozen=True, kw_only=True):
     completed: Annotated[int, Meta(description="Iterations whose last step was complete.")]
     dropped: Annotated[int, Meta(description="Iterations that were due and that no session took up.")]
     time_ns: Annotated[TimeStats | None, Meta(description="From when an iteration was due until it was complete.")]
+    waited: Annotated[int, Meta(description="Iterations that were due while no session was free, and begun later.")]
+    wait_ns: Annotated[TimeStats | None, Meta(description="Time for which these waited for a session.")]
 
 
 class RoleSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +166,8 @@ class RoleSummary(msgspec.Struct, frozen=True, kw_only=True):
                 begun=role.iterations_begun,
                 completed=role.iterations_completed,
                 dropped=role.iterations_dropped,
+                waited=role.iteration_wait_ns.count,
+                wait_ns=TimeStats.of(role.iteration_wait_ns),
                 time_ns=TimeStats.of(role.iteration_time_ns),
             )
         return cls(name=name, sessions=SessionCounts.of({name: role}), iterations=iterations)
@@ -306,6 +313,7 @@ def _reaction(key: str, counted: ReactionTally, planned: Reaction | None, measur
         **{one: getattr(counted, one) if known else None for one, known in looked_for.items()},
         rate_per_s=counted.seen_in_window * 1e9 / measured_ns if measured_ns else None,
         silence_ns=TimeStats.of(counted.silence_ns),
+        longest_silence_ns=counted.longest_silence_ns.max,
         age_ns=AgeStats.of(counted),
     )
 

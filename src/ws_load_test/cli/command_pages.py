@@ -225,12 +225,13 @@ IMPORT = CommandPage(
 CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write it, or the file that --probe -o
 writes; - is standard input. What the client sent becomes the steps of a role, what came back their awaits: values that
 were received and sent later are captured, and counters, UUIDs and times become fields. What repeats becomes
-iterations. Secrets become {env.NAME}; their values are not in the file.""",
+iterations. Sessions with one target are roles of one plan: what they share becomes {room}, what comes from one to the
+others {marker}. Secrets become {env.NAME}; their values are not in the file.""",
     sections=(
         Section(
             "",
             (
-                own_option("socket", "N|TEXT", "take session N (from 1), or the one with TEXT in its URL"),
+                own_option("socket", "N|TEXT", "take session N (from 1), or those with TEXT in their URL"),
                 own_option("speed", "N", "divide the waits between messages by N", "1"),
                 replace(
                     own_option("output", "DIR", "write DIR/scenario.toml, and each binary message in a file beside it"),

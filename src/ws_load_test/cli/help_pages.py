@@ -266,8 +266,10 @@ Limits
                               compressed or not: 125 bytes to 1 GiB (64MiB)
 
 Generator
-      --engine NAME           data plane: native (compiled), portable, or auto:
-                              native where it can run the plan (auto)
+      --engine NAME           data plane: native (compiled; closed loops by
+                              io_uring where it is allowed), native-epoll,
+                              portable, or auto: native where it can run the
+                              plan (auto)
       --reply-instant WHEN    when a reply has come: when it was read, or when
                               the kernel received it (native engine) (read)
   -w, --workers N             number of worker processes (one for each core, or
@@ -712,11 +714,12 @@ CAPTURE is a HAR file with WebSocket messages, as browsers and Playwright write
 it, or the file that --probe -o writes; - is standard input. What the client
 sent becomes the steps of a role, what came back their awaits: values that were
 received and sent later are captured, and counters, UUIDs and times become
-fields. What repeats becomes iterations. Secrets become {env.NAME}; their values
-are not in the file.
+fields. What repeats becomes iterations. Sessions with one target are roles of
+one plan: what they share becomes {room}, what comes from one to the others
+{marker}. Secrets become {env.NAME}; their values are not in the file.
 
-      --socket N|TEXT         take session N (from 1), or the one with TEXT in
-                              its URL
+      --socket N|TEXT         take session N (from 1), or those with TEXT in
+                              their URL
       --speed N               divide the waits between messages by N (1)
   -o, --output DIR            write DIR/scenario.toml, and each binary message
                               in a file beside it
@@ -865,6 +868,7 @@ Counts, and shares of a whole with %:
                          together.
   waves.abrupt           Sessions that waves ended without a code that announces
                          it.
+  waves.reconnected      Sessions that came back from a wave.
   waves.bounced          Sessions that came back from a wave, and that the
                          target ended again within 30 s.
   faults                 What the target did wrong.
@@ -896,6 +900,7 @@ Counts, and shares of a whole with %:
   subscribers_with_gaps  Subscribers that missed a delivery.
 
 Rates and sizes:
+  waves.closes_per_s     Most sessions that waves ended within a second.
   bytes_sent             Bytes of WebSocket frames sent.
   bytes_received         Bytes of WebSocket frames received.
   rate                   Replies read in the measured time, for each second of
@@ -922,9 +927,11 @@ that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
                          on.
   on.NAME.silence_time   Length of each of these.
   on.NAME.age            From the target's time stamp to the reading, by two
-                         clocks; stamps ahead of ours are apart.
+                         clocks; ages below 0 are apart.
   iterations.time        From when an iteration was due until its last step was
                          complete.
+  iterations.wait        From when an iteration was due until a session took it
+                         up, where none was free.
 
 Counts, shares and rates of a scenario's parts:
   steps.NAME.due         Messages that should have left.

@@ -1,4 +1,4 @@
-"""``ws-load-test import``: a session of a capture becomes a plan file."""
+"""``ws-load-test import``: the sessions of a capture become a plan file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ws_load_test.common.errors import ExitCode, OutputError, UsageError, cause_of
 from ws_load_test.common.units import quoted, quoted_path
-from ws_load_test.importing.import_capture import import_capture
-from ws_load_test.importing.read_capture import choose_session, read_captures
+from ws_load_test.importing.import_capture import import_captures
+from ws_load_test.importing.read_capture import choose_sessions, read_captures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ def import_file(
         given = "no capture named" if not capture else "more than one capture named"
         raise UsageError(f"import: {given}; write for example: ws-load-test import app.har > scenario.toml")
     factor = _speed(speed)
-    session = choose_session(read_captures(capture), socket, capture)
+    sessions = choose_sessions(read_captures(capture), socket, capture)
     folder = "" if output is None else _folder(output)
-    plan = import_capture(session, speed=factor, folder=folder)
+    plan = import_captures(sessions, speed=factor, folder=folder)
     if output is None:
         if plan.files:
             raise UsageError(

@@ -37,10 +37,9 @@ from ws_load_test.live.telemetry.settings import read_settings
 from ws_load_test.metrics.existing_files import refuse_overwriting
 from ws_load_test.plan.options.catalog import MUTUALLY_EXCLUSIVE, PARSERS, refused_by
 from ws_load_test.plan.options.read_plan import read_plan, read_plan_file
-from ws_load_test.plan.options.scenario.read import files_of
+from ws_load_test.plan.options.scenario.problems import files_of
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.presets import preset_text
-from ws_load_test.plan.scenario.explain import explain_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -156,6 +155,8 @@ def _explain(plan: Plan, output_options: Mapping[str, Any]) -> None:
     for label, words in [*lines, *(("perhaps", warning) for warning in plan.warnings)]:
         print(f"{label:<{width}}  {words}")
     if plan.scenario is not None:
+        from ws_load_test.plan.scenario.explain import explain_scenario
+
         print("\n".join(explain_scenario(plan, get_terminal_size((100, 24)).columns)))
 
 

@@ -46,6 +46,8 @@ class ConnectionFactory:
     """Makes the connections of one share of a plan."""
 
     connection_type: ClassVar[type[Connection]] = Connection
+    audience_type: ClassVar[type[Audience]] = Audience
+    """Class of the publishers and subscribers of a fan-out."""
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class ConnectionFactory:
             self.scenario.compile(self._source, self._row)
             if self.traces is not None:
                 self.scenario.trace_through(self.traces)
-        self.audience = None if plan.fan_out is None else Audience(plan, share, self._source.publication)
+        self.audience = None if plan.fan_out is None else self.audience_type(plan, share, self._source.publication)
         """Publishers and subscribers; None without a fan-out."""
         if self.audience is not None and self.traces is not None:
             self.audience.trace_through(self.traces)
@@ -159,6 +161,9 @@ class ConnectionFactory:
         if first_messages or greetings:
             wait_ns = self._plan.correlation.first_wait_ns
             SessionSetup(connection, greetings, self._first_opcode, first_messages, wait_ns)
+
+    def session_ready(self, connection: Connection) -> None:
+        """Takes note that a connection is set up; for subclasses."""
 
     def attach_frames(self, connection: Connection) -> None:
         """Gives a connection that has just opened its frames, where they are made as they leave."""

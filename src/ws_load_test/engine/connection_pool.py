@@ -26,7 +26,7 @@ from ws_load_test.engine.sessions.session_group import SessionGroup
 from ws_load_test.websocket.frames import NORMAL_CLOSURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import AsyncIterator, Callable, Container, Sequence
 
     from ws_load_test.common.faults import Fault
     from ws_load_test.common.sharding import Shard
@@ -45,6 +45,10 @@ LOOK_INTERVAL_NS_PER_CONNECTION = 500_000
 """The same for each of many sessions: a look takes half a microsecond, so all take a thousandth of the time."""
 MAX_SCAN_INTERVAL_NS = NS_PER_S
 """Time between two scans for overdue replies, at most; a quarter of the reply time-out, where that is shorter."""
+FEWEST_TOGETHER = 16
+"""Connections that a scan looks at in one turn of the loop: 50 µs, as late as messages that fall due then may leave."""
+MOST_TURNS = 64
+"""Turns of the loop for one scan: each can last 2 ms (`loop_turns`), and a scan must end before the next is due."""
 LONGEST_EXAMPLE = 500
 """Characters of the sentence about a fault that are kept: a target may answer with 64 KiB of words."""
 MAX_CLOSE_REASONS = 16
@@ -97,6 +101,7 @@ class ConnectionPool:
         """Players of a scenario, which carry the load then; None without one."""
         if self.scenario is not None:
             self.scenario.keeper = self
+            self.scenario.follow_some()
         self.reconnector = Reconnector(self)
         self.opener = opener_type(self, Dialer(plan, share if multi_host else None))
         self._groups = [self._default]
@@ -273,6 +278,7 @@ class ConnectionPool:
         self._group_of(connection.number).begin(connection)
         if self.audience is not None:
             self.audience.joined(connection.number)
+        self.factory.session_ready(connection)
         if self.loading:
             # The load may have begun on it already: it was ready before this was called.
             if connection.sender.sends_load and not connection.sender.carries_load:
@@ -315,21 +321,22 @@ class ConnectionPool:
     # --- Keeping ----------------------------------------------------------------------------------------------------
 
     async def expire_replies(self) -> None:
-        """Gives up replies that take too long; 256 connections at a time, so that the loop turns in between."""
+        """Gives up replies that take too long."""
         timeout_ns = self.plan.timeout_ns
+        if self.scenario is not None and self.http_publishers is None and self.plan.misbehaving is None:
+            # Each step has an alarm of its own.
+            return
         while True:
             await asyncio.sleep(min(MAX_SCAN_INTERVAL_NS, timeout_ns // 4) / NS_PER_S)
             if self.http_publishers is not None:
                 self.http_publishers.expire(monotonic_ns() - timeout_ns)
             self._look_for_overdue(monotonic_ns() - timeout_ns)
-            for number, connection in enumerate(list(self.connections)):
+            async for connection in self._in_turns():
                 if self._is_well_behaved(connection):
                     self._give_up_on(connection, monotonic_ns() - timeout_ns)
                 else:
                     # A client that misbehaves has itself to blame; but what it holds back must not pile up.
                     connection.sender.drop_overdue(monotonic_ns() - timeout_ns)
-                if number % 256 == 255:
-                    await asyncio.sleep(0)
 
     async def watch_pairing(self) -> None:
         """Looks at the queues of messages in flight, where replies are paired in order and a lost one would show."""
@@ -341,11 +348,18 @@ class ConnectionPool:
             # At random, for looks that beat with the schedule would find the same each time.
             await asyncio.sleep(usual_ns * (0.5 + random.random()) / NS_PER_S)
             self._look_at_queues()
-            for number, connection in enumerate(list(self.connections)):
+            async for connection in self._in_turns():
                 if self._is_well_behaved(connection):
                     connection.sender.conversation.look()
-                if number % 256 == 255:
-                    await asyncio.sleep(0)
+
+    async def _in_turns(self) -> AsyncIterator[Connection]:
+        """Yields all connections, some in each turn of the loop: what falls due waits for them."""
+        connections = list(self.connections)
+        together = max(FEWEST_TOGETHER, len(connections) // MOST_TURNS)
+        for number, connection in enumerate(connections, 1):
+            yield connection
+            if number % together == 0:
+                await asyncio.sleep(0)
 
     def _look_for_overdue(self, before_ns: int) -> None:
         """Looks for messages sent before an instant where that takes no look at each connection; for subclasses."""

@@ -10,11 +10,11 @@ import msgspec
 
 from ws_load_test.common.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from ws_load_test.common.event_loop import run_beside
-from ws_load_test.common.timer import new_timer
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.connection_pool import ConnectionPool
 from ws_load_test.engine.engine import Collected, EngineStatus, LoadEnd
 from ws_load_test.engine.keep_alive import keep_alive
+from ws_load_test.engine.loop_lag import LoopLag
 from ws_load_test.engine.session_opener import SessionOpener
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 TIMER_GRAIN_NS = 2 * NS_PER_MS
 """Time before an instant at which waiting turns from the loop's timers, which count milliseconds, to the clock."""
-LOOP_CHECK_NS = 20 * NS_PER_MS
-"""Time between two checks of the loop's own lateness: fifty samples a second cost nothing and catch pauses of 20 ms."""
 SWITCH_TIMEOUT_NS = NS_PER_S
 """Longest wait, at the end of the load, for a new share of it that the fleet has announced."""
 CHANGE_DELAY_S = 0.05
@@ -64,6 +62,7 @@ class PortableEngine:
         self._is_warmup = False
         self._collected_ns = 0
         """Instant of the last collection."""
+        self._loop_lag = LoopLag()
         self._load: asyncio.Task[LoadEnd] | None = None
         self.on_load_change: Callable[[LoadState], None] | None = None
         self._next_change: asyncio.TimerHandle | None = None
@@ -171,6 +170,7 @@ class PortableEngine:
 
     def collect(self) -> Collected:
         """Returns what was counted since the last call."""
+        self._loop_lag.collect_into(self._pool.tally.loop_lag_ns)
         tally, fault_examples = self._pool.collect()
         tally.complete_interval(warmup=self._is_warmup)
         self._collected_ns = monotonic_ns()
@@ -210,7 +210,7 @@ class PortableEngine:
             keep_alive(pool.pinged, self._plan.ping_interval_ns),
             pool.reconnector.run(window.measure_from_ns),
             pool.arrive(window.start_ns, FOREVER_NS if window.end_ns is None else window.end_ns),
-            self._measure_loop_lag(),
+            self._loop_lag.measure(),
         ):
             measured_from_ns = await self._warm_up(window, on_phase)
             end_ns = window.end_ns
@@ -299,25 +299,6 @@ class PortableEngine:
             # The loop's timers count milliseconds and may be one early; the schedule's last messages would be missed.
             while at_ns is not None and monotonic_ns() < at_ns:  # noqa: ASYNC110 - a moment, not a wait
                 await asyncio.sleep(0)
-
-    async def _measure_loop_lag(self) -> None:
-        """Records how late the loop turns to something that is due: what every reply may have waited."""
-        expired = asyncio.Event()
-        due_ns = 0
-
-        def on_expiry() -> None:
-            self._pool.tally.loop_lag_ns.record(max(0, monotonic_ns() - due_ns))
-            expired.set()
-
-        timer = new_timer(on_expiry)
-        try:
-            while True:
-                due_ns = monotonic_ns() + LOOP_CHECK_NS
-                timer.arm(due_ns)
-                await expired.wait()
-                expired.clear()
-        finally:
-            timer.close()
 
 
 async def _sleep_until(at_ns: int) -> None:

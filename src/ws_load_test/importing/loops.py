@@ -80,14 +80,18 @@ def _merged(rounds: list[list[DraftStep]]) -> list[DraftStep] | None:
     for variants in places:
         contents = {step.content for step in variants}
         # Two choices that follow each other would be one.
-        if len(contents) > MOST_VARIANTS or (len(contents) > 1 and varied_before) or not _can_be_one(variants):
+        if len(contents) > MOST_VARIANTS or (len(contents) > 1 and varied_before) or not can_be_one(variants):
             return None
         varied_before = len(contents) > 1
-    return [step for place, variants in enumerate(places) for step in _as_one(variants, is_first=place == 0)]
+    return [
+        step
+        for place, variants in enumerate(places)
+        for step in as_one(variants, [1] * len(variants), is_first=place == 0)
+    ]
 
 
-def _can_be_one(variants: list[DraftStep]) -> bool:
-    """Returns True if the values that a step of several iterations takes and uses are the same."""
+def can_be_one(variants: list[DraftStep]) -> bool:
+    """Returns True if the values that a step of several iterations, or sessions, takes and uses are the same."""
     captures = _captures(variants)
     if len(set(captures.values())) < len(captures):
         # The values of two iterations are kept under two names: each is used later by itself.
@@ -107,9 +111,22 @@ def _captures(variants: list[DraftStep]) -> dict[str, str]:
     return {name: place for step in variants for name, place in step.captures.items()}
 
 
-def _as_one(variants: list[DraftStep], *, is_first: bool) -> list[DraftStep]:
-    """Returns the step of several iterations; one for each content, with its weight, where they vary."""
-    counts = Counter(step.content for step in variants)
+def is_choice_of(steps: list[DraftStep]) -> bool:
+    """Returns True for so few variants of a step that they are a choice, or for one."""
+    return len(steps) <= MOST_VARIANTS
+
+
+def as_one(variants: list[DraftStep], weights: Sequence[int], *, is_first: bool = False) -> list[DraftStep]:
+    """Returns the step of several iterations, or sessions; one for each content, with its weight, where they vary.
+
+    Args:
+        variants: The steps.
+        weights: How often each was taken.
+        is_first: They are the first of their iterations.
+    """
+    counts: Counter[tuple[object, ...]] = Counter()
+    for step, weight in zip(variants, weights, strict=True):
+        counts[step.content] += weight
     waits = [wait for step in variants for wait in (step.waits_ns or [0])]
     if is_first:
         # The first iteration begins when the session is ready, the others after the one before.

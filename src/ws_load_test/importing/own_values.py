@@ -43,12 +43,12 @@ class OwnValue:
     start: int
     """Beginning of what the field replaces; before it stands what all values of this place have in common."""
     field: str
-    """Field in place of it: `SEQ`, `UUID` or `NOW`."""
+    """Field in place of it: `SEQ`, `UUID`, one of `TIMES`, a room or a marker."""
 
     @property
     def is_id(self) -> bool:
         """True if a reply can repeat it."""
-        return self.field not in TIMES
+        return self.field in {SEQ, UUID}
 
 
 def is_id_name(name: str) -> bool:

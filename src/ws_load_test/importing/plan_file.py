@@ -1,4 +1,4 @@
-"""Text of the plan file: the role as TOML, with comments that give the reasons."""
+"""Text of the plan file: the roles as TOML, with comments that give the reasons."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from ws_load_test.importing.capture import Capture
     from ws_load_test.importing.draft import DraftReaction, DraftRole, DraftStep, DraftTimer
+    from ws_load_test.importing.merge_roles import Group
+    from ws_load_test.importing.rooms import Rooms
     from ws_load_test.importing.secret_values import Secrets
 
-ROLE = "user"
 EVEN = 0.1
 """Share of a wait by which those of several iterations differ and are still the same."""
 EVEN_NS = 50_000_000
@@ -29,28 +30,45 @@ _MINE = re.compile(r"\{my\.([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class PlanFile:
-    """Writes the plan file of one role."""
+    """Writes the plan file of the sessions of a capture."""
 
-    def __init__(self, capture: Capture, role: DraftRole, secrets: Secrets, *, speed: float, folder: str) -> None:
-        """Takes the role, the factor by which waits are shorter, and the folder of the files of binary messages."""
-        self._capture = capture
-        self._role = role
+    def __init__(
+        self,
+        captures: Sequence[Capture],
+        groups: Sequence[Group],
+        secrets: Secrets,
+        rooms: Rooms,
+        *,
+        speed: float,
+        folder: str,
+    ) -> None:
+        """Takes the sessions and their roles.
+
+        Args:
+            captures: The sessions.
+            groups: Their roles.
+            secrets: Secrets, which are not in the file.
+            rooms: Rooms of the sessions.
+            speed: Factor by which waits are shorter.
+            folder: Folder of the files of binary messages, with a slash at its end.
+        """
+        self._recorded = captures
+        self._groups = groups
         self._secrets = secrets
+        self._rooms = rooms
         self._speed = speed
         self._folder = folder
         self._lines: list[str] = []
-        self._receivers = self._captured_by()
+        self._name = ""
+        """Role that is written."""
+        self._receivers: dict[str, list[str]] = {}
+        """Steps and reactions of this role that capture a value, by its name."""
 
     def text(self) -> str:
         """Returns the file."""
         self._head()
-        for part in ("open", "steps", "leave"):
-            for step in getattr(self._role, part):
-                self._step(part, step)
-        for reaction in self._role.reactions:
-            self._reaction(reaction)
-        for timer in self._role.timers:
-            self._timer(timer)
+        for group in self._groups:
+            self._role(group)
         body = self._secrets.scrubbed("\n".join(self._lines) + "\n")
         return self._introduction(body) + body
 
@@ -61,12 +79,12 @@ class PlanFile:
     # --- Head --------------------------------------------------------------------------------------------------------
 
     def _introduction(self, body: str) -> str:
-        sent = self._capture.sent
-        received = len(self._capture.messages) - sent
-        length_s = self._capture.messages[-1].at_ns / NS_PER_S if self._capture.messages else 0.0
+        sent = sum(one.sent for one in self._recorded)
+        received = sum(len(one.messages) for one in self._recorded) - sent
         faster = f"; waits are those of the capture divided by {self._speed:g}" if self._speed != 1 else ""
         counts = f"{_count(sent, 'message')} sent, {received} received"
-        lines = [f"Imported from a session of {length_s:.1f} s: {counts}{faster}."]
+        sessions = "a session" if len(self._recorded) == 1 else f"{len(self._recorded)} sessions"
+        lines = [f"Imported from {sessions} of {self._length_s:.1f} s: {counts}{faster}."]
         variables = self.variables(body)
         if variables:
             lines.append("Secrets come from the environment:")
@@ -74,25 +92,40 @@ class PlanFile:
         return "".join(f"# {self._secrets.scrubbed(line)}\n" for line in lines)
 
     def _head(self) -> None:
-        for name, given in head_lines(self._capture, self._secrets):
-            self._add(name, given)
-        self._add("connections", 1)
-        length_s = self._capture.messages[-1].at_ns / NS_PER_S / self._speed if self._capture.messages else 0
-        self._add("duration", f"{max(SHORTEST_DURATION_S, round(length_s) + ENDING_S)}s")
-        self._lines += ["", f"[role.{ROLE}]"]
-        if self._role.steps:
-            self._add("iterations", self._role.iterations, self._role.remark)
+        first, *others = ([*head_lines(one, self._secrets)] for one in self._recorded)
+        varied = {name for head in others for name, given in head if (name, given) not in first}
+        for name, given in first:
+            remark = "other sessions had another one; {feed.COLUMN} gives each its own" if name in varied else ""
+            self._add(name, given, remark)
+        self._add("connections", len(self._recorded))
+        if self._rooms.names:
+            self._add("rooms", list(self._rooms.names), "names that several sessions of the capture sent")
+        self._add("duration", f"{max(SHORTEST_DURATION_S, round(self._length_s / self._speed) + ENDING_S)}s")
 
-    def _captured_by(self) -> dict[str, list[str]]:
-        """Returns the names of the steps and reactions that capture each value."""
-        found: dict[str, list[str]] = {}
-        pairs = [(step.name, step.captures) for step in self._role.every_step]
-        pairs += [(reaction.name, reaction.captures) for reaction in self._role.reactions]
-        for receiver, captures in pairs:
-            for name in captures:
-                if receiver not in found.setdefault(name, []):
-                    found[name].append(receiver)
-        return found
+    @property
+    def _length_s(self) -> float:
+        """Time of the longest session."""
+        return max((one.messages[-1].at_ns for one in self._recorded if one.messages), default=0) / NS_PER_S
+
+    def _role(self, group: Group) -> None:
+        role, self._name = group.role, group.name
+        self._receivers = _captured_by(role)
+        self._lines.append("")
+        if len(self._recorded) > 1:
+            self._lines.append(comment(f"{_sessions(group.sessions)} of the capture"))
+        self._lines.append(f"[role.{key(group.name)}]")
+        if len(self._groups) > 1:
+            self._add("share", len(group.sessions))
+        if role.steps:
+            fewest, most = role.iterations, role.most_iterations
+            self._add("iterations", fewest if most <= fewest else f"{fewest}..{most}", role.remark)
+        for part in ("open", "steps", "leave"):
+            for step in getattr(role, part):
+                self._step(part, step)
+        for reaction in role.reactions:
+            self._reaction(reaction)
+        for timer in role.timers:
+            self._timer(timer)
 
     # --- Tables ------------------------------------------------------------------------------------------------------
 
@@ -108,6 +141,10 @@ class PlanFile:
         if step.weight is not None:
             self._add("weight", step.weight)
         self._message(step)
+        if step.deliver_to:
+            self._add("deliver-to", step.deliver_to)
+        if step.self_delivery:
+            self._add("self-delivery", step.self_delivery)
         if step.awaits:
             self._add("await", _one_or_list(step.awaits))
         if step.first:
@@ -154,7 +191,7 @@ class PlanFile:
         return found
 
     def _table(self, part: str, remarks: Sequence[str]) -> None:
-        self._lines += ["", *(comment(one) for one in dict.fromkeys(remarks)), f"[[role.{ROLE}.{part}]]"]
+        self._lines += ["", *(comment(one) for one in dict.fromkeys(remarks)), f"[[role.{key(self._name)}.{part}]]"]
 
     def _add(self, name: str, given: str | float | Sequence[str] | dict[str, str], remark: str = "") -> None:
         line = f"{key(name)} = {value(given)}"
@@ -185,3 +222,23 @@ def format_time(ns: int) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _captured_by(role: DraftRole) -> dict[str, list[str]]:
+    """Returns the names of the steps and reactions that capture each value."""
+    found: dict[str, list[str]] = {}
+    pairs = [(step.name, step.captures) for step in role.every_step]
+    pairs += [(reaction.name, reaction.captures) for reaction in role.reactions]
+    for receiver, captures in pairs:
+        for name in captures:
+            if receiver not in found.setdefault(name, []):
+                found[name].append(receiver)
+    return found
+
+
+def _sessions(numbers: Sequence[int]) -> str:
+    """Returns the sessions in words: sessions 1, 3 and 4."""
+    words = [str(number + 1) for number in numbers]
+    if len(words) == 1:
+        return f"session {words[0]}"
+    return f"sessions {', '.join(words[:-1])} and {words[-1]}"

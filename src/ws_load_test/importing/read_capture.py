@@ -43,11 +43,11 @@ def _sessions(data: bytes) -> list[Capture]:
     raise ValueError("it is neither a HAR file nor what --probe -o writes")
 
 
-def choose_session(captures: list[Capture], wanted: str | None, path: str) -> Capture:
-    """Returns the one session with messages, or that of a number (from 1) or with a part of its URL or name.
+def choose_sessions(captures: list[Capture], wanted: str | None, path: str) -> list[Capture]:
+    """Returns the sessions with messages, or that of a number (from 1), or those with a part of their URL or a name.
 
     Raises:
-        UsageError: There is none, or more than one.
+        UsageError: There is none, or they have several targets, of which a plan has one.
     """
     full = [one for one in captures if one.messages]
     if not full:
@@ -57,18 +57,26 @@ def choose_session(captures: list[Capture], wanted: str | None, path: str) -> Ca
             " all as HAR with content; or look with --probe why no message came"
         )
     if wanted is None:
-        if len(full) > 1:
-            raise UsageError(f"import: there are {len(full)} sessions; choose one with --socket: {_listed(full)}")
-        return full[0]
+        if (count := len({_target(one) for one in full})) > 1:
+            text = f"import: there are {len(full)} sessions with {count} targets, and a plan has one"
+            raise UsageError(f"{text}; choose with --socket, by a number or a part of the URL: {_listed(full)}")
+        return full
     if wanted.isascii() and wanted.isdigit():
         if not 1 <= int(wanted) <= len(full):
             raise UsageError(f"--socket: there is no session {wanted}; there are: {_listed(full)}")
-        return full[int(wanted) - 1]
+        return [full[int(wanted) - 1]]
     found = [one for one in full if wanted in one.url or wanted == one.label]
-    if len(found) != 1:
-        count = "no URL has" if not found else f"{len(found)} URLs have"
-        raise UsageError(f"--socket: {count} {quoted(wanted)} in it; write a number: {_listed(full)}")
-    return found[0]
+    if (count := len({_target(one) for one in found})) != 1:
+        which = "no URL has" if not found else f"URLs of {count} targets have"
+        raise UsageError(f"--socket: {which} {quoted(wanted)} in it; write a number: {_listed(full)}")
+    return found
+
+
+def _target(capture: Capture) -> str:
+    """Returns what a plan has one of: the URL without its query, and without who opens it."""
+    scheme, _, rest = capture.url.partition("#")[0].partition("?")[0].partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}".rstrip("/")
 
 
 def _listed(captures: list[Capture]) -> str:

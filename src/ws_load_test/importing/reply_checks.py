@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ws_load_test.importing.deliveries import MARKER
 from ws_load_test.importing.exchanges import end_mark
 from ws_load_test.importing.kinds import escaped
 from ws_load_test.importing.own_values import TIMES, UUID, OwnValue
@@ -83,7 +84,7 @@ def _id_check(exchange: Exchange, fields: Mapping[int, str], hides: Callable[[st
     own, there = exchange.reply_id
     value = own.value if isinstance(own, OwnValue) else own
     written = fields.get(value.start, value.text)
-    if any(drawn in written for drawn in (UUID, *TIMES)) or hides(value.text):
+    if any(drawn in written for drawn in (UUID, MARKER, *TIMES)) or hides(value.text):
         return []
     content = exchange.reply.content
     try:

@@ -139,9 +139,8 @@ def _bounded(form: str) -> str:
     return rf"(?<!\d){form}(?!\d)" if form.isdigit() else re.escape(form)
 
 
-def find_secrets(capture: Capture, contents: list[Content]) -> Secrets:
-    """Returns the secrets of a capture: of its URL, its headers, and the messages of both directions."""
-    secrets = Secrets()
+def add_secrets(capture: Capture, contents: list[Content], secrets: Secrets) -> None:
+    """Adds the secrets of a session: of its URL, its headers, and the messages of both directions."""
     _of_url(capture.url, secrets)
     for name, value in capture.headers:
         for secret, variable in header_secrets(name, value):
@@ -153,7 +152,6 @@ def find_secrets(capture: Capture, contents: list[Content]) -> Secrets:
         # Values received may be secrets as well; most of them are captured where they come, and need no variable.
         for one in secret_values(content):
             secrets.add(one.text, one.name or "SECRET", f'"{one.name}"' if one.name else "a message")
-    return secrets
 
 
 def header_secrets(name: str, value: str) -> list[tuple[str, str]]:

@@ -268,9 +268,24 @@ DERIVED = (
         unit_name=CONNECTION,
     ),
     MetricSpec(
+        "Sessions that came back from a wave.",
+        name="waves.reconnected",
+        condition="waves.reconnected",
+        unit_name=CONNECTION,
+    ),
+    MetricSpec(
         "Sessions that came back from a wave, and that the target ended again within 30 s.",
         name="waves.bounced",
+        percent_of=("waves.reconnected",),
         condition="waves.bounced",
+        unit_name=CONNECTION,
+    ),
+    MetricSpec(
+        "Most sessions that waves ended within a second.",
+        name="waves.closes_per_s",
+        kind="rate",
+        condition="waves.closes_per_s",
+        no_value="nothing was measured",
         unit_name=CONNECTION,
     ),
     MetricSpec(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ws_load_test.metrics.decoding_budget import DecodingBudget
 
 _GROWTH = 1024
+_WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4"}
+"""Types of counts on the wire by their bytes; others have eight, and a sign."""
 _HOUR_NS = 3_600_000_000_000
 PERCENTILES = ("5", "10", "50", "75", "90", "95", "99", "99.9", "99.99")
 
@@ -267,11 +269,16 @@ class Histogram:
         return data
 
     def to_wire(self) -> dict[str, Any]:
-        """Returns the buckets in use as raw little-endian arrays in base64: tens of µs, for the worker."""
+        """Returns the buckets in use as raw little-endian arrays in base64: tens of µs, for the worker.
+
+        Counts have as few bytes as the largest needs: messages of a schedule wait until a report has left.
+        """
         buckets, counts = self._nonzero()
+        largest = int(counts.max()) if len(counts) else 0
+        width = next((width for width in _WIDTHS if largest >> 8 * width == 0), 8)
         return {
-            "i": b64encode(buckets.astype("<u4").tobytes()).decode("ascii"),
-            "n": b64encode(counts.astype("<i8", copy=False).tobytes()).decode("ascii"),
+            "i": b64encode(buckets.astype("<u2").tobytes()).decode("ascii"),
+            "n": b64encode(counts.astype(_WIDTHS.get(width, "<i8"), copy=False).tobytes()).decode("ascii"),
             "min": self.min,
             "max": self.max,
             "sum": self.sum,
@@ -285,8 +292,10 @@ class Histogram:
             ValueError: The data are not a histogram's.
         """
         try:
-            buckets = np.frombuffer(b64decode(data["i"], validate=True), dtype="<u4").astype(np.int64)
-            counts = np.frombuffer(b64decode(data["n"], validate=True), dtype="<i8").astype(np.int64)
+            buckets = np.frombuffer(b64decode(data["i"], validate=True), dtype="<u2").astype(np.int64)
+            raw = b64decode(data["n"], validate=True)
+            width = len(raw) // max(1, len(buckets))
+            counts = np.frombuffer(raw, dtype=_WIDTHS.get(width, "<i8")).astype(np.int64)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"a histogram's buckets cannot be read: {error}") from error
         return cls._from_buckets(buckets, counts, data)

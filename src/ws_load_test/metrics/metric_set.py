@@ -17,7 +17,7 @@ from ws_load_test.metrics.metric_spec import SPEC
 from ws_load_test.metrics.session_events import is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from dataclasses import Field
 
     from ws_load_test.metrics.decoding_budget import DecodingBudget
@@ -71,6 +71,15 @@ class MetricSet:
     def to_wire(self) -> dict[str, Any]:
         """Returns the form that a worker sends: as little work as possible, histograms as raw buckets."""
         return self.encode(Histogram.to_wire)
+
+    def to_wire_in_steps(self) -> Generator[None, None, dict[str, Any]]:
+        """Returns the form of `to_wire` at last; yields behind each histogram, so that other work can go between."""
+        written: dict[int, dict[str, Any]] = {}
+        for name, spec in rows_of(type(self)).items():
+            if spec.is_histogram and getattr(self, name).count:
+                written[id(getattr(self, name))] = getattr(self, name).to_wire()
+                yield
+        return self.encode(lambda one: written.get(id(one)) or one.to_wire())
 
     def to_record(self) -> dict[str, Any]:
         """Returns the form that a recording keeps: histograms in the standard HdrHistogram encoding."""

@@ -35,6 +35,7 @@ class SampleBuffer:
         "done",
         "due",
         "gaps",
+        "held",
         "last_done_ns",
         "length",
         "measured_from_ns",
@@ -52,6 +53,8 @@ class SampleBuffer:
         self.due = array("q", bytes(8 * CAPACITY)) if on_schedule else self.sent
         self.gaps = array("q")
         """Gaps in ns within answers of many messages, which are counted by the block as well."""
+        self.held: dict[int, int] = {}
+        """Instants before which the messages of some rows could not be sent, whatever the generator did."""
         self.length = 0
         self.measured_from_ns = FAR_FUTURE_NS
         self.measured_until_ns = FAR_FUTURE_NS
@@ -68,6 +71,10 @@ class SampleBuffer:
         if row == LAST_ROW:
             self.flush()
 
+    def hold_next(self, until_ns: int) -> None:
+        """Notes that the message of the next row could not be sent before an instant: its send lag is from then."""
+        self.held[self.length] = until_ns
+
     def note_gap(self, gap_ns: int) -> None:
         """Notes a gap between two messages of an answer, which is of the measured time."""
         gaps = self.gaps
@@ -75,10 +82,10 @@ class SampleBuffer:
         if len(gaps) == CAPACITY:
             self._flush_gaps()
 
-    def note_unanswered(self, due_ns: int, sent_ns: int, count: int) -> None:
+    def note_unanswered(self, due_ns: int, sent_ns: int, count: int, held_until_ns: int = 0) -> None:
         """Counts the send lag of messages that will have no row: of each message that was sent, it is known."""
         if self.due is not self.sent and due_ns >= self.measured_from_ns:
-            self.tally.send_lag_ns.record(max(0, sent_ns - due_ns), count)
+            self.tally.send_lag_ns.record(max(0, sent_ns - max(due_ns, held_until_ns)), count)
 
     def flush(self) -> None:
         """Counts what the columns hold into the tally, and empties them."""
@@ -88,14 +95,24 @@ class SampleBuffer:
             self._flush_gaps()
         if not used:
             return
-        self.count_rows(
-            *(np.frombuffer(column, np.int64, used) for column in (self.due, self.sent, self.done, self.count))
-        )
+        columns = (self.due, self.sent, self.done, self.count)
+        due, sent, done, count = (np.frombuffer(column, np.int64, used) for column in columns)
+        free = due
+        if self.held:
+            free, held, self.held = due.copy(), self.held, {}
+            for row, until_ns in held.items():
+                free[row] = until_ns
+        self.count_rows(due, free, sent, done, count)
 
     def count_rows(
-        self, due: NDArray[np.int64], sent: NDArray[np.int64], done: NDArray[np.int64], count: NDArray[np.int64]
+        self,
+        due: NDArray[np.int64],
+        free: NDArray[np.int64],
+        sent: NDArray[np.int64],
+        done: NDArray[np.int64],
+        count: NDArray[np.int64],
     ) -> None:
-        """Counts rows into the tally."""
+        """Counts rows into the tally; `free`: instants from which they could be sent, not before they were due."""
         tally = self.tally
         self.last_done_ns = max(self.last_done_ns, int(done[-1]))
         in_time = (done >= self.measured_from_ns) & (done <= self.measured_until_ns)
@@ -103,12 +120,12 @@ class SampleBuffer:
         measured = due >= self.measured_from_ns
         if not measured.all():
             tally.warmup_answered += int(count[~measured].sum())
-            due, sent, done, count = due[measured], sent[measured], done[measured], count[measured]
+            due, free, sent, done, count = (column[measured] for column in (due, free, sent, done, count))
         tally.answered += int(count.sum())
         tally.response_time_ns.record_block(done - due, count)
         if self.due is not self.sent:
             tally.service_time_ns.record_block(done - sent, count)
-            tally.send_lag_ns.record_block(sent - due, count)
+            tally.send_lag_ns.record_block(np.maximum(sent - free, 0), count)
 
     def _flush_gaps(self) -> None:
         gaps, self.gaps = self.gaps, array("q")

@@ -21,12 +21,12 @@ STEP_COUNTS = ("due", "sent", "answered", "unanswered", "unawaited", "dropped", 
 STEP_TIMES = ("response_time_ns", "first_time_ns")
 """Times of steps that are exported: each has some 20 buckets for every step."""
 
+REACTION_TIMES = ("age_ns", "age_ahead_ns")
+"""Times of reactions that are exported: ages, and those below 0 without their sign."""
+
 
 def scenario_families(tally: Tally) -> Iterator[Family]:
-    """Yields the families of a scenario's parts; none without a scenario. Times are copies.
-
-    Ages are left out: they can be below 0, which no histogram of these formats has.
-    """
+    """Yields the families of a scenario's parts; none without a scenario. Times are copies."""
     if not tally.roles:
         return
     steps = {key: _labels(key, STEP) for key in tally.steps}
@@ -53,6 +53,12 @@ def _reactions(reactions: Mapping[str, ReactionTally]) -> Iterator[Family]:
         if spec.kind == "count":
             points = [Sample(_labels(key, REACTION), getattr(one, name)) for key, one in reactions.items()]
             yield _counter(f"reaction_{name}", spec, points, REACTION)
+    # Apart, as in the tally: the sum of a histogram grows, and an age can be below 0.
+    for name in REACTION_TIMES:
+        series = [(_labels(key, REACTION), getattr(one, name)) for key, one in reactions.items()]
+        filled = tuple((labels, times.copy()) for labels, times in series if times.count)
+        family, text = f"reaction_{name.removesuffix('_ns')}_seconds", rows_of(ReactionTally)[name].help
+        yield Family(family, "histogram", text, series=filled, unit="seconds")
 
 
 def _roles(roles: Mapping[str, RoleTally]) -> Iterator[Family]:
@@ -68,12 +74,10 @@ def _roles(roles: Mapping[str, RoleTally]) -> Iterator[Family]:
             ]
             yield _counter("role_sessions_failed", spec, points, spec.unit_name)
         else:
-            series = tuple(
-                ({"role": sanitize(role)}, one.iteration_time_ns.copy())
-                for role, one in roles.items()
-                if one.iteration_time_ns.count
-            )
-            yield Family("role_iteration_time_seconds", "histogram", spec.help, series=series, unit="seconds")
+            times = [(role, getattr(one, name)) for role, one in roles.items()]
+            series = tuple(({"role": sanitize(role)}, found.copy()) for role, found in times if found.count)
+            family = f"role_{name.removesuffix('_ns')}_seconds"
+            yield Family(family, "histogram", spec.help, series=series, unit="seconds")
 
 
 def _counter(name: str, spec: MetricSpec, points: list[Sample], unit_name: str) -> Family:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ws_load_test.metrics.histogram import Histogram
 from ws_load_test.metrics.metric_set import MetricSet, rows_of
 from ws_load_test.metrics.metric_spec import MetricSpec, count, labeled, times
+from ws_load_test.metrics.session_excerpts import RoleExcerpts
+
+if TYPE_CHECKING:
+    from ws_load_test.metrics.metric_set import ReadHistogram, WriteHistogram
 
 STEP, REACTION, SESSION, ITERATION = "step", "reaction", "session", "iteration"
 """Nouns of what is counted."""
@@ -161,9 +165,16 @@ class ReactionTally(PartTally):
             csv=("max",),
         )
     )
+    longest_silence_ns: Histogram = times(
+        MetricSpec(
+            "Longest time of each session without such a message, and of each stall as soon as it is one.",
+            unit_name=REACTION,
+            in_warmup=False,
+        )
+    )
     age_ns: Histogram = times(
         MetricSpec(
-            "From the target's time stamp to the reading, by two clocks; stamps ahead of ours are apart.",
+            "From the target's time stamp to the reading, by two clocks; ages below 0 are apart.",
             condition="age",
             no_value="no such message had a time stamp",
             unit_name=REACTION,
@@ -299,10 +310,44 @@ class RoleTally(PartTally):
         )
     )
 
+    iteration_wait_ns: Histogram = times(
+        MetricSpec(
+            "From when an iteration was due until a session took it up, where none was free.",
+            condition="wait",
+            no_value="no iteration waited for a session",
+            unit_name=ITERATION,
+        )
+    )
+    excerpts: RoleExcerpts | None = None
+    """Excerpts of sessions that were followed; None where there are none."""
+
     @property
     def sessions_failed(self) -> int:
         """Sessions that failed, at any step."""
         return self.failed_at.total()
+
+    def add_excerpts(self, found: RoleExcerpts) -> None:
+        """Keeps the excerpts that show more than those there are."""
+        if self.excerpts is None:
+            self.excerpts = RoleExcerpts()
+        self.excerpts.merge(found)
+
+    def merge_rows(self, other: MetricSet) -> None:
+        """Adds the counts and histograms of another set; of excerpts, those that show most are kept."""
+        MetricSet.merge_rows(self, other)
+        if isinstance(other, RoleTally) and other.excerpts is not None:
+            self.add_excerpts(other.excerpts)
+
+    def encode(self, write: WriteHistogram) -> dict[str, Any]:
+        """Returns the fields that are not empty, histograms as they are to be written."""
+        data = self._row_fields(write)
+        if self.excerpts is not None:
+            data["excerpts"] = self.excerpts.encode()
+        return data
+
+    @classmethod
+    def _read_other(cls, name: str, value: Any, read: ReadHistogram) -> object:  # noqa: ARG003 - there is one
+        return RoleExcerpts.read(value)
 
 
 def condition_of_part(prefix: str, spec: MetricSpec, unit_name: str) -> MetricSpec:
@@ -321,7 +366,7 @@ def condition_of_part(prefix: str, spec: MetricSpec, unit_name: str) -> MetricSp
 
 def part_conditions() -> Iterator[MetricSpec]:
     """Yields the rows of conditions on reactions, sessions and iterations."""
-    for spec in (*rows_of(ReactionTally).values(), _REACTION_RATE):
+    for spec in (*rows_of(ReactionTally).values(), _REACTION_RATE, _LONGEST_SILENCE):
         if spec.condition is not None:
             yield condition_of_part("on.NAME", spec, REACTION)
     for spec in rows_of(RoleTally).values():
@@ -334,4 +379,11 @@ _REACTION_RATE = MetricSpec(
     kind="rate",
     condition="rate",
     no_value="nothing was measured",
+)
+_LONGEST_SILENCE = MetricSpec(
+    "Longest time that a session was without such a message; `on.NAME.silence > 30s` is the same.",
+    name="longest_silence_ns",
+    kind="duration",
+    condition="longest_silence",
+    no_value="no session was there to receive one",
 )

@@ -20,10 +20,10 @@ FEWER_IS_BETTER = frozenset(
         *("errors", "faults", "failed", "lost", "unanswered", "dropped"),
         *("duplicate_replies", "late_replies", "unknown_id", "stalls", "broken_off"),
         *("missing", "cut_off", "late", "duplicate", "misdelivered", "foreign"),
-        *("waves.back", "waves.abrupt", "waves.bounced", "nodes.skew"),
+        *("waves.back", "waves.abrupt", "waves.bounced", "waves.closes_per_s", "nodes.skew"),
         *("gaps", "gaps.longest", "subscribers_with_gaps", "subscribers.skew"),
         *(f"steps.NAME.{name}" for name in ("failed", "unanswered", "dropped", "stalls", "broken_off")),
-        *(f"on.NAME.{name}" for name in ("gaps", "missed", "repeats", "out_of_order", "silence")),
+        *(f"on.NAME.{name}" for name in ("gaps", "missed", "repeats", "out_of_order", "silence", "longest_silence")),
         *("sessions.failed", "sessions.dropped", "iterations.dropped"),
     )
 )

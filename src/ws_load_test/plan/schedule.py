@@ -126,6 +126,7 @@ class ArrivalSchedule:
         self._integrals = np.array(integrals)
         self.total: float = integrals[-1]
         """Integral of the rate over the whole profile."""
+        self._is_steady = len(rate.stages) == 1 and rate.stages[0].start == rate.stages[0].end > 0
         self._instants_ns = np.array(instants, dtype=np.int64)
         self._starts = np.array([stage.start for stage in rate.stages])
         self._slopes = np.array([(stage.end - stage.start) / stage.duration_ns * NS_PER_S for stage in rate.stages])
@@ -139,6 +140,10 @@ class ArrivalSchedule:
         """
         import numpy as np  # noqa: PLC0415
 
+        if self._is_steady:
+            # The same to the last bit with a third of the steps, each of which costs microseconds in a cold cache.
+            at_ns = np.rint(np.minimum(integral, self.total) / self.rate.stages[0].start * NS_PER_S)
+            return np.minimum(at_ns.astype(np.int64), self.rate.duration_ns)
         stage = np.clip(np.searchsorted(self._integrals, integral, side="left") - 1, 0, len(self._starts) - 1)
         rest = np.minimum(integral, self._integrals[-1]) - self._integrals[stage]
         start, slope = self._starts[stage], self._slopes[stage]

@@ -58,7 +58,11 @@ FORMER_FAULTS = {"mismatch": "check-failed"}
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
 RATIOS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "ratio")
-DURATIONS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "duration")
+LONGEST_SILENCE = "on.NAME.longest_silence"
+"""Metric that ``on.NAME.silence`` is where its limit is a time."""
+DURATIONS = tuple(
+    name for name, spec in CONDITION_METRICS.items() if spec.kind == "duration" and name != LONGEST_SILENCE
+)
 OF_FAN_OUT = frozenset(
     name for name, spec in CONDITION_METRICS.items() if spec.unit_name in (DELIVERY, PUBLISH, SUBSCRIBER)
 ) - {"first"}
@@ -152,7 +156,10 @@ def parse_condition(text: str, examples: str = EXAMPLES) -> Condition:
         raise ValueError(f'"{text}" has no limit; write for example {examples}')
     try:
         metric, label = _read_metric(label)
-        if anywhere and metric.name in WHOLE_RUN:
+        if metric.name == "on.NAME.silence" and _is_time(amount):
+            # The count is of those that are longer than the plan allows; a time is one of the longest.
+            metric = ConditionMetric("duration", LONGEST_SILENCE, part=metric.part)
+        if anywhere and (metric.name in WHOLE_RUN or metric.name == LONGEST_SILENCE):
             raise ValueError(f"{label} is of the whole run; leave out any")  # noqa: TRY301 - as of the others
         limit, unit = _read_limit(metric, label, amount)
     except ValueError as error:
@@ -208,6 +215,8 @@ def _read_part_metric(kind: str, name: str, rest: str) -> tuple[ConditionMetric,
         near = difflib.get_close_matches(head, heads, n=1)
         meant = f"did you mean {kind}.{name}.{near[0]}?" if near else f"there are {', '.join(heads)}"
         raise ValueError(f'there is no metric "{rest}" of {PART_NOUNS[kind]}; {meant}')
+    if spec.kind == "duration":
+        return ConditionMetric("duration", known, part=name), f"{kind}.{name}.{head}"
     if spec.kind == "time":
         statistic = _read_statistic(f"{kind}.{name}.{head}", part)
         return ConditionMetric("time", known, statistic, name), f"{kind}.{name}.{head}.{part}"
@@ -283,6 +292,15 @@ def _unknown(label: str, name: str, part: str) -> str:
 
 
 # --- Limits ---------------------------------------------------------------------------------------------------------
+
+
+def _is_time(amount: str) -> bool:
+    """True for an amount with a unit of time."""
+    try:
+        parse_duration_ns(amount)
+    except ValueError:
+        return False
+    return _DECIMAL.fullmatch(amount) is None
 
 
 def _read_limit(metric: ConditionMetric, label: str, amount: str) -> tuple[Fraction, Unit]:

@@ -14,52 +14,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 from typing import TYPE_CHECKING, cast
-
-import msgspec
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.loop_turns import LoopTurns
-from ws_load_test.common.sharding import Shard
-from ws_load_test.engine.scenario.alarms import Alarms
-from ws_load_test.engine.scenario.compiled_step import StepTimes
 from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
-from ws_load_test.engine.scenario.exchange import DEADLINE
-from ws_load_test.engine.scenario.player import WAIT
-from ws_load_test.engine.scenario.role_code import RoleCode
-from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
-from ws_load_test.engine.scenario.texts import Texts
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.kind_limits import KindLimits
 from ws_load_test.engine.sessions.read_policy import ReadPolicy
-from ws_load_test.messages.generator import MessageGenerator
 from ws_load_test.metrics.sample_buffer import SampleBuffer
 from ws_load_test.metrics.tally import Tally
-from ws_load_test.plan.load import RoleLoad
-from ws_load_test.plan.options.read_plan import make_plan
-from ws_load_test.plan.scenario.model import Role, Scenario
+from ws_load_test.plan.scenario.python_role import PythonRole
+from ws_load_test.testing.role_load import NoWaits, Surroundings, load_of
 from ws_load_test.websocket import frames
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from ws_load_test.common.faults import Fault
-    from ws_load_test.engine.scenario.alarms import AlarmTarget
-    from ws_load_test.engine.scenario.compiled import CompiledRole
+    from ws_load_test.engine.scenario.shared import SteppingSession
     from ws_load_test.engine.sessions.session import Session as EngineSession
-    from ws_load_test.plan.scenario.python_role import PythonRole
 
 PATIENCE_S = 5.0
 """Real time that a test waits for the role, in s: its code takes milliseconds, and a test that hangs shows nothing."""
-FOREVER_NS = 1 << 62
-"""An instant after the end of any test."""
 
 
 @contextlib.asynccontextmanager
 async def play(
-    role: PythonRole, *, iterations: int = 1, number: int = 0, room: str = "", patience_s: float = PATIENCE_S
+    role: PythonRole,
+    *,
+    iterations: int = 1,
+    number: int = 0,
+    room: str = "",
+    feed: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    protocol: str = "",
+    fill: Mapping[str, str] | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> AsyncIterator[RolePeer]:
     """Runs one session of a role, and gives the other end of it.
 
@@ -70,9 +62,20 @@ async def play(
         iterations: Number of iterations after which the session leaves.
         number: Number of the session in the run.
         room: Name of its room.
+        feed: Row of a feed, for ``{feed.COLUMN}``.
+        env: Variables of the environment, for ``{env.NAME}``.
+        protocol: Preset whose steps come before the role's.
+        fill: Texts for places of the preset.
         patience_s: Real time that each call of the peer waits for the role, in s.
+
+    Raises:
+        TypeError: It is no role.
+        PlanError: There is no such preset, or no such place in it.
     """
-    peer = RolePeer(role, iterations=iterations, number=number, room=room, patience_s=patience_s)
+    if not isinstance(role, PythonRole):
+        raise TypeError(f"play takes a role, not {role!r}; write @role above the coroutine")
+    around = Surroundings(iterations, room, feed or {}, env or {}, protocol, fill or {})
+    peer = RolePeer(role, around, number=number, patience_s=patience_s)
     try:
         yield peer
         peer.lose()
@@ -85,18 +88,20 @@ async def play(
 class RolePeer:
     """The other end of a session: it receives what the role sends, and answers."""
 
-    def __init__(self, role: PythonRole, *, iterations: int, number: int, room: str, patience_s: float) -> None:
+    def __init__(self, role: PythonRole, around: Surroundings, *, number: int, patience_s: float) -> None:
         """Opens the session; its role begins in the next turn of the loop. Takes what `play` takes."""
         self.pushed: list[str | bytes] = []
         """Messages that completed no step, and that no reaction took."""
         self.faults: list[str] = []
         """Faults that the run would count, in words: a time-out, a check that failed, the end of the session."""
+        self.completed: list[str] = []
+        """Names of the steps that a message has completed, in order."""
         self._patience_s = patience_s
         self._sent: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self._code = frames.ABNORMAL_CLOSURE
         self._is_lost = False
-        self._alarms = _NoWaits()
-        self.load = _load_of(role, iterations, room, self)
+        self._alarms = NoWaits()
+        self.load, self._publishes = load_of(role, around, self, self.on_idle, _Player)
         self.load.alarms = self._alarms
         self.connection = Connection(_Owner(self), ReadPolicy())
         self.connection.number = number
@@ -128,16 +133,40 @@ class RolePeer:
         return message
 
     def send(self, message: str | bytes) -> None:
-        """Sends the role a message: text, or bytes as a binary one. Raises ValueError if the session is over."""
+        """Sends the role a message: text, or bytes as a binary one.
+
+        Raises:
+            TypeError: It is neither.
+            ValueError: The session is over.
+        """
+        if not isinstance(message, (str, bytes)):
+            raise TypeError(f"a message is text or bytes, not {message!r}; write json.dumps(...) for an object")
         if self.connection.ended or self._is_lost:
             raise ValueError("the session is over; the role receives nothing more")
         is_text = isinstance(message, str)
         payload = message.encode() if isinstance(message, str) else message
         self.connection.data_received(frames.encode_frame(frames.TEXT if is_text else frames.BINARY, payload))
 
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Values of ``{marker}`` in the messages for other sessions that it has sent, in order."""
+        return tuple(self._publishes.markers)
+
+    def tick(self) -> None:
+        """Lets each timer send once.
+
+        Raises:
+            AssertionError: There is none, as there is none before `session.iterations()`.
+        """
+        if not self._alarms.ring_timers():
+            raise AssertionError(f"the session has no timer now; {self._place}")
+
     def time_out(self) -> None:
-        """Lets the time pass until the present step is overdue, which fails the session there."""
-        self._alarms.ring_deadlines()
+        """Lets the time pass until the present step is overdue, or the next that awaits a message: it fails there."""
+        if self._player.deadline_ns:
+            self._alarms.ring_deadlines()
+        else:
+            self._alarms.ring_next_deadline()
 
     def leave(self) -> None:
         """Lets the run end: the role takes no further iteration, and leaves."""
@@ -251,6 +280,11 @@ class _Player(CoroutinePlayer):
         super()._be_ready(now_ns)
         asyncio.get_running_loop().call_soon(self.peer.load.add, self)
 
+    def completed(self, player: SteppingSession, at_ns: int) -> None:
+        assert self.step is not None
+        self.peer.completed.append(self.step.name)
+        super().completed(player, at_ns)
+
     def _wake(self, at_ns: int) -> None:  # noqa: ARG002 - that instant has not come
         super()._wake(monotonic_ns())
 
@@ -258,39 +292,14 @@ class _Player(CoroutinePlayer):
         self.failure = self.failure or error
         super()._crash(error)
 
-    def _count_push(self, payload: bytes) -> None:
+    def count_push(self, payload: bytes, at_ns: int) -> int:
         self.peer.pushed.append(_shown(payload))
-        super()._count_push(payload)
-
-    def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - text or binary
-        if not self.take(payload, at_ns):
-            self._count_push(payload)
-        return 0
+        return super().count_push(payload, at_ns)
 
     def on_ended(self) -> None:
         super().on_ended()
         self.has_gone.set()
         self.peer.session_over()
-
-
-class _NoWaits(Alarms):
-    """Alarms of which a wait rings in the next turn of the loop, and a time-out at `ring_deadlines`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._deadlines: list[tuple[int, AlarmTarget]] = []
-
-    def set(self, at_ns: int, target: AlarmTarget, kind: int) -> None:
-        if kind == WAIT:
-            asyncio.get_running_loop().call_soon(target.on_alarm, kind, at_ns)
-        elif kind == DEADLINE:
-            self._deadlines.append((at_ns, target))
-
-    def ring_deadlines(self) -> None:
-        """Rings all time-outs, and those that they put off."""
-        while self._deadlines:
-            at_ns, target = self._deadlines.pop(0)
-            target.on_alarm(DEADLINE, at_ns)
 
 
 class _Owner:
@@ -352,25 +361,6 @@ class _Transport:
         asyncio.get_running_loop().call_soon(self._peer.lose)
 
     abort = close
-
-
-def _load_of(role: PythonRole, iterations: int, room: str, peer: RolePeer) -> ScenarioLoad:
-    """Returns the load of one session of a role."""
-    model = Role(role.__name__, 1, iterations=(iterations, iterations), reactions=tuple(role.reactions))
-    scenario = Scenario(roles=(model,), rooms=(room,) if room else ())
-    plan = msgspec.structs.replace(make_plan("ws://test", workers=1), scenario=scenario, load=RoleLoad())
-    share = Shard(0, 1)
-    load = ScenarioLoad(plan, share, peer.on_idle)
-    source = MessageGenerator(plan.message, share, scenario.room_of)
-    load.compile(source, lambda _: ())
-    compiled: CompiledRole = load.roles[0]
-    place = f"{inspect.getsourcefile(role.coroutine) or ''}:{role.__name__}"
-    named = msgspec.structs.replace(model, python=place, deliver_to=role.deliver_to)
-    compiled.run_code(RoleCode(named, role, Texts(source), load.rows, StepTimes(plan.timeout_ns, scenario.stall_ns)))
-    load.coroutine_player_type = _Player
-    load.keeper = peer
-    load.start((), monotonic_ns(), FOREVER_NS)
-    return load
 
 
 def _client_frames(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -46,8 +46,8 @@ JOIN = {"name": "join", "send": '{"op": "join", "room": "{room}"}', "await": "js
 SAY = {"send": '{"op": "say", "room": "{room}", "id": {seq}, "text": "{marker}"}', "deliver-to": "reader"}
 READER = {"sessions": 12, "open": [JOIN]}
 WRITER = {"sessions": 3, "rate": "60/s"}
-BASE = {**dict.fromkeys(CHAT), "rooms": 3, "duration": "500ms", "timeout": "1s", "workers": 1}
-LOSES = "&lose=0.1%25&duplicate=0.5%25"
+BASE = {**dict.fromkeys(CHAT), "rooms": 3, "duration": "500ms", "timeout": "10s", "workers": 1}
+LOSES = "&lose=1%25&duplicate=2%25"
 
 
 @pytest.fixture(scope="module")

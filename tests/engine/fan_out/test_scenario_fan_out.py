@@ -99,6 +99,15 @@ def test_every_delivery_is_in_one_count(measured, name):
     assert result.summary.fanout.publishes.followed == counts.published
 
 
+def test_deliveries_are_in_the_excerpt_of_a_session_that_is_followed(measured):
+    tally, _, _ = measured["none"]
+    # The four that are followed of twelve readers are in three rooms, each with its share of the deliveries.
+    entries = tally.roles["reader"].excerpts.first.entries
+    assert [one.kind for one in entries] == ["open", "delivery", "leave"]
+    assert entries[1].count == tally.deliveries // 12
+    assert {one.kind for one in tally.roles["writer"].excerpts.first.entries} == {"step"}
+
+
 def test_the_example_for_the_built_in_server_counts_what_the_server_counts(measured):
     tally, counts, result = measured["example"]
     assert not result.summary.faults

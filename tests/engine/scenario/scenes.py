@@ -17,10 +17,12 @@ from ws_load_test.engine.scenario import (
     code_session,
     coroutine_player,
     exchange,
+    followed_player,
     iterations,
     played_connection,
     player,
     reactions,
+    session_notes,
 )
 from ws_load_test.engine.scenario.played_connection import PlayedConnection
 from ws_load_test.engine.scenario.scenario_load import ScenarioLoad
@@ -237,13 +239,13 @@ async def measured(plan):
 
 
 @contextlib.contextmanager
-def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
-    """A worker while its clock rules the modules under test."""
+def world(*roles, workers=1, worker=0, warmup_ns=0, follows=False, **options):
+    """A worker while its clock rules the modules under test; with `follows`, it follows some sessions."""
     clock = TickingClock(START_NS)
     made = []
     scenario_modules = (
-        *(alarms, code_session, coroutine_player, exchange, iterations),
-        *(played_connection, player, reactions),
+        *(alarms, code_session, coroutine_player, exchange, followed_player, iterations),
+        *(played_connection, player, reactions, session_notes),
     )
     modules = (*scenario_modules, connection_module, session_module)
     with contextlib.ExitStack() as stack:
@@ -252,5 +254,7 @@ def world(*roles, workers=1, worker=0, warmup_ns=0, **options):
         stack.enter_context(mock.patch.object(alarms, "new_timer", lambda ring: made[0].new_timer(ring=ring)))
         worker_ = FakeWorker(plan_of(*roles, **options), workers=workers, worker=worker, warmup_ns=warmup_ns)
         worker_.clock = clock
+        if follows:
+            worker_.load.follow_some()
         made.append(worker_)
         yield worker_

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.scenario.scenes import MS, START_NS, TickingClock
+from engine.scenario.scenes import MS, START_NS, S, TickingClock
 from ws_load_test.common.loop_turns import TURN_NS
 from ws_load_test.engine.scenario import alarms
-from ws_load_test.engine.scenario.alarms import ALARMS_PER_LOOK, Alarms
+from ws_load_test.engine.scenario.alarms import ALARMS_PER_LOOK, DEADLINE, LOOK_AHEAD_NS, Alarms
+from ws_load_test.engine.scenario.player import WAIT
 
 
 class Bell:
@@ -95,5 +96,48 @@ def test_they_ring_for_no_longer_than_a_turn(clock):
     assert TURN_NS // 10_000 <= len(bell.rung) <= TURN_NS // 10_000 + ALARMS_PER_LOOK
     assert run_all(bell, clock) > 2
     assert len(bell.rung) == 1000
+    bell.alarms.close()
+    assert bell.armed_ns is None
+
+
+class Deadline(Bell):
+    """A time-out that is needed at some instants alone, and put off to another elsewhere."""
+
+    def __init__(self, clock, needed=(), later=None):
+        super().__init__(clock)
+        self.needed, self.later, self.looked_at = set(needed), dict(later or {}), []
+
+    def has_deadline(self, at_ns):
+        self.looked_at.append(at_ns)
+        if at_ns in self.later:
+            self.alarms.set_deadline(self.later[at_ns], self)
+        return at_ns in self.needed
+
+
+def test_a_deadline_that_is_needed_rings_at_its_instant_and_another_wakes_nothing(clock):
+    at_ns = [START_NS + second * S for second in range(5)]
+    bell = Deadline(clock, needed=at_ns[3:4], later={at_ns[1]: at_ns[3]})
+    with mock.patch.object(alarms, "new_timer", bell.new_timer):
+        for instant in at_ns[1:3]:
+            bell.alarms.set_deadline(instant, bell)
+            bell.alarms.set(instant - LOOK_AHEAD_NS, bell, WAIT)
+    waits = [(WAIT, instant - LOOK_AHEAD_NS) for instant in at_ns[1:3]]
+    turns = run_all(bell, clock)
+    assert bell.rung == [*waits, (DEADLINE, at_ns[3])]
+    assert bell.looked_at == at_ns[1:4]
+    assert turns == len(bell.rung)
+    assert clock.now_ns() == at_ns[3]
+
+
+def test_a_deadline_rings_at_its_instant_though_nothing_else_does(clock):
+    bell = Deadline(clock, needed=[START_NS + 1, START_NS + S])
+    with mock.patch.object(alarms, "new_timer", bell.new_timer):
+        bell.alarms.set_deadline(START_NS + S, bell)
+        bell.alarms.set_deadline(START_NS + 1, bell)
+        bell.alarms.set(START_NS + 2 * S, bell, WAIT)
+    assert bell.armed_ns == START_NS + 1
+    run_all(bell, clock)
+    assert bell.rung == [(DEADLINE, START_NS + 1), (DEADLINE, START_NS + S), (WAIT, START_NS + 2 * S)]
+    bell.alarms.set_deadline(START_NS + 9 * S, bell)
     bell.alarms.close()
     assert bell.armed_ns is None

@@ -1,5 +1,6 @@
 """Iterations on a schedule, without sockets or time."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,11 +28,47 @@ def test_each_goes_to_an_idle_session_and_is_measured_from_when_it_was_due():
         assert (one.sent(0), one.sent(1)) == ([], [])
         counts = one.counts()
     assert counts.answered == 3
-    assert counts.send_lag_ns.max == 10 * MS
+    # The third left 10 ms late because no session was free, and at once when one was.
+    assert counts.send_lag_ns.max == counts.steps["user/a"].send_lag_ns.max == 0
+    assert (counts.roles["user"].iteration_wait_ns.count, counts.roles["user"].iteration_wait_ns.max) == (1, 10 * MS)
     assert counts.response_time_ns.max == 210 * MS
     users = counts.roles["user"]
     assert (users.iterations_due, users.iterations_begun, users.iterations_completed) == (3, 3, 3)
     assert users.iteration_time_ns.max == 210 * MS
+
+
+@pytest.mark.parametrize("awaits", [("contains:a",), ()], ids=["answered", "unawaited"])
+def test_lateness_after_a_session_was_free_is_send_lag(awaits):
+    steps = (step("think", wait=wait(100 * MS)), step("a", "a", *awaits), step("b", "b", "contains:b"))
+    with world(role(rate_per_s=10.0, steps=steps), timeout="60s") as one:
+        one.open()
+        one.start()
+        # Due at 50 ms, so the step is due at 150 ms.
+        one.now(150 * MS)
+        if awaits:
+            one.receive("a")
+        one.now(1000 * MS)
+        # Done with it, the session takes up the iteration of 150 ms, whose first step was due at 250 ms.
+        one.receive("b")
+        one.late(1005 * MS)
+        if awaits:
+            one.receive("a")
+        counts = one.counts()
+    assert counts.steps["user/a"].send_lag_ns.count == 2
+    assert counts.steps["user/a"].send_lag_ns.max == counts.send_lag_ns.max == 5 * MS
+    assert counts.roles["user"].iteration_wait_ns.max == 850 * MS
+    if awaits:
+        assert counts.response_time_ns.max == pytest.approx(850 * MS, rel=0.001)
+
+
+def test_waits_of_the_warm_up_are_not_counted():
+    with world(role(rate_per_s=1.0, steps=(step("a", "a", "contains:a"),)), warmup_ns=10 * S, timeout="5s") as one:
+        one.open()
+        one.start()
+        one.now(3 * S)
+        one.receive("a")
+        assert one.sent() == ["a", "a"]
+        assert "user" not in one.counts().roles
 
 
 def test_one_that_no_session_takes_up_in_time_is_dropped():

@@ -509,6 +509,37 @@ def test_silence_is_a_stall_once_until_the_next_message():
     assert (ticks.stalls, ticks.silence_ns.count, ticks.silence_ns.min) == (2, 2, 6 * S)
 
 
+def test_the_longest_silence_is_that_of_the_measured_time():
+    with world(role(reactions=(on("tick", "contains:t", silence_ns=5 * S),)), warmup_ns=10 * S) as one:
+        one.open()
+        one.now(9 * S)
+        one.receive("t")
+        one.now(12 * S)
+        one.receive("t")
+        # A stall is known before it ends, and one that began in the warm-up counts from the measured time on.
+        one.now(17 * S)
+        ticks = one.counts().reactions["user/tick"]
+        assert (ticks.longest_silence_ns.max, ticks.silence_ns.max) == (5 * S, 9 * S)
+        one.now(18 * S)
+        one.receive("t")
+        one.now(20 * S)
+        one.receive("t")
+        one.load.rows.set_window(until_ns=one.clock.now_ns() + 3 * S)
+        one.now(60 * S)
+        one.load.end(one.clock.now_ns())
+        one.lose()
+        ticks = one.counts().reactions["user/tick"]
+    assert ticks.longest_silence_ns.max == 6 * S
+
+
+def test_a_session_has_a_longest_silence_if_nothing_ever_came():
+    with world(role(reactions=(on("tick", "contains:t", sequence="json:n"),))) as one:
+        one.open()
+        one.now(4 * S)
+        one.lose()
+        assert one.counts().reactions["user/tick"].longest_silence_ns.max == 4 * S
+
+
 def test_age_is_by_the_wall_clock_when_the_message_was_read():
     with world(role(reactions=(on("tick", "contains:ms", age="json:ms"),))) as one:
         one.open()

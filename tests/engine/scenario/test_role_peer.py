@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ws_load_test import SessionOver, role
+from ws_load_test.common.errors import PlanError
 from ws_load_test.testing import play
 
 
@@ -232,6 +233,159 @@ def test_a_role_that_sends_nothing_is_a_sentence():
             await peer.closed()
 
     played(scene, silent, patience_s=0.02)
+
+
+def test_an_answer_of_many_messages_is_played():
+    words = []
+
+    @role
+    async def asks(session):
+        async for _ in session.iterations():
+            last = await session.exchange(
+                "ask", first="json:word", until="json:done=true", on_part=words.append, name="ask"
+            )
+            assert last.json("tokens") == "2"
+
+    async def scene(peer):
+        assert await peer.sent() == "ask"
+        for message in ('{"word": "a"}', '{"word": "b"}', '{"done": true, "tokens": 2}'):
+            peer.send(message)
+        assert await peer.closed() == 1000
+
+    peer = played(scene, asks)
+    assert [one.json("word") for one in words] == ["a", "b", None]
+    assert (peer.completed, peer.pushed, peer.faults) == (["ask"], [], [])
+
+
+@role(deliver_to="writer")
+async def writer(session):
+    async for _ in session.iterations():
+        await session.exchange('{"room": "{room}", "text": "{marker}"}', until="contains:ok", name="say")
+
+
+@pytest.mark.parametrize("room", ["lobby", ""])
+def test_what_is_for_others_has_a_marker_and_the_room(room):
+    async def scene(peer):
+        texts = []
+        for _ in range(2):
+            texts.append(await peer.sent())
+            peer.send("ok")
+        assert texts == [f'{{"room": "{room or "0"}", "text": "{marker}"}}' for marker in peer.markers]
+        assert len(set(peer.markers)) == 2
+        assert await peer.closed() == 1000
+
+    played(scene, writer, iterations=2, room=room)
+
+
+def test_a_preset_opens_beats_and_reacts():
+    @role
+    async def shouts(session):
+        async for _ in session.iterations():
+            await session.exchange('["1", "{seq}", "room:a", "shout", {}]', until="json:[1]={seq}", name="shout")
+
+    async def scene(peer):
+        assert await peer.sent() == '["1", "1", "room:a", "phx_join", {"token": 7}]'
+        with pytest.raises(AssertionError, match=r'has no timer now; it is at step "join"'):
+            peer.tick()
+        peer.send('["1", "1", "room:a", "phx_reply", {"status": "ok"}]')
+        assert await peer.sent() == '["1", "1", "room:a", "shout", {}]'
+        peer.tick()
+        assert await peer.sent() == '[null, "2", "phoenix", "heartbeat", {}]'
+        peer.send('[null, "2", "phoenix", "phx_reply", {"status": "ok"}]')
+        peer.send('["1", null, "room:a", "phx_error", {}]')
+        peer.send('["1", "1", "room:a", "phx_reply", {"status": "ok"}]')
+        assert await peer.closed() == 1000
+
+    peer = played(scene, shouts, protocol="phoenix", fill={"topic": "room:a", "params": '{"token": 7}'})
+    assert peer.completed == ["join", "shout"]
+    assert peer.pushed == []
+    (fault,) = peer.faults
+    assert fault.endswith("channel crashed")
+
+
+def test_rows_and_variables_are_given_by_the_test():
+    @role
+    async def logs_in(session):
+        await session.exchange('{"as": "{feed.name}", "token": "{env.TOKEN}"}', until="contains:{feed.name}")
+
+    async def scene(peer):
+        assert await peer.sent() == '{"as": "ann", "token": "t0"}'
+        peer.send("hello ann")
+
+    played(scene, logs_in, feed={"name": "ann"}, env={"TOKEN": "t0"})
+    with pytest.raises(ValueError, match=r"\{feed.name\} needs a feed"):
+        played(lambda peer: peer.sent(), logs_in, env={"TOKEN": "t0"})
+    with pytest.raises(ValueError, match=r"\{env.TOKEN\}"):
+        played(lambda peer: peer.sent(), logs_in, feed={"name": "ann"})
+
+
+def test_a_step_may_time_out_before_the_role_has_come_to_it():
+    @role
+    async def patient(session):
+        await session.receive("contains:hello", name="greeting")
+
+    async def scene(peer):
+        peer.time_out()
+        await peer.closed()
+
+    (fault,) = played(scene, patient).faults
+    assert fault.startswith('sent nothing that completes step "greeting"')
+
+
+def test_a_call_that_is_cut_off_leaves_the_session_as_it_was():
+    @role
+    async def hurries(session):
+        async for _ in session.iterations():
+            for call in (session.wait("1h"), session.receive("contains:never")):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0):
+                        await call
+            await session.exchange("b", until="contains:b", name="b")
+
+    async def scene(peer):
+        assert await peer.sent() == "b"
+        peer.send("b")
+        assert await peer.closed() == 1000
+
+    peer = played(scene, hurries)
+    assert (peer.completed, peer.faults) == (["b"], [])
+
+
+def test_two_calls_at_once_are_an_error():
+    @role
+    async def hasty(session):
+        await asyncio.gather(session.receive("contains:a"), session.receive("contains:b"))
+
+    with pytest.raises(RuntimeError, match="takes one step after the other"):
+        played(lambda peer: peer.closed(), hasty)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: played(None, lambda session: None), TypeError, "play takes a role, not <function"),
+        (lambda: played(lambda peer: send(peer, {"id": 0})), TypeError, r"write json.dumps\(...\) for an object"),
+        (lambda: played(None, protocol="socketio"), PlanError, r"did you mean socket.io\?"),
+        (lambda: played(None, protocol="stomp", fill={"hots": "/"}), PlanError, '"hots" is no place of the preset'),
+    ],
+)
+def test_wrong_uses_are_one_sentence(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
+
+
+async def send(peer, message):
+    peer.send(message)
+
+
+def test_reactions_of_one_name_are_refused():
+    @role
+    async def player(session):
+        """Plays."""
+
+    player.on("json:a", name="typing")
+    with pytest.raises(ValueError, match='there is a reaction "typing" already'):
+        player.on("json:b", name="typing")
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536])

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import websockets
 
-from engine.fan_out.in_process import together
+from engine.fan_out.in_process import measure_in_time, together
 from engine.scenario.scenes import MS, measured, on, plan_of, role, step, timer, wait
 from ws_load_test.analysis.aggregate import aggregate
 from ws_load_test.api import run
@@ -145,10 +145,13 @@ def done():
     """Runs all of them side by side. Returns server, result and tally of each."""
 
     async def one(new_log, roles, options):
-        log = new_log()
-        with FaultyServer(log) as server:
-            plan = plan_of(*roles, url=server.url, **{"duration": "500ms", "timeout": "1s"} | options)
-            return log, *await measured(plan)
+        async def attempt(_):
+            log = new_log()
+            with FaultyServer(log) as server:
+                plan = plan_of(*roles, url=server.url, **{"duration": "500ms", "timeout": "1s"} | options)
+                return log, *await measured(plan)
+
+        return await measure_in_time(attempt)
 
     found = together(**{name: one(*parts) for name, parts in RUNS.items()})
     for name, (_, _, tally) in found.items():
@@ -194,6 +197,23 @@ def test_the_same_from_several_processes():
     tally = aggregate([result.recording]).tally
     books_are_right("processes", tally)
     nothing_is_missed(log, result, tally)
+    excerpts = tally.roles["user"].excerpts
+    assert (excerpts.first.session, excerpts.failed) == (0, None)
+    assert (excerpts.first.entries[0].name, excerpts.first.entries[0].fate) in {("join", "completed"), ("tick", "")}
+    assert {"tick", "tell", "ask"} <= {one.name for one in excerpts.first.entries}
+    assert excerpts.slowest.took_ns == tally.response_time_ns.max
+
+
+def test_a_session_that_fails_has_an_excerpt_of_its_end(done):
+    _, _, tally = done["freezing"]
+    failed = tally.roles["user"].excerpts.failed
+    assert (failed.failed_at, failed.fault) == ("b", "reply-timeout")
+    assert {one.name: one.fate for one in failed.entries if one.is_step} | {"t": ""} == {
+        "a": "completed",
+        "b": "unanswered",
+        "t": "",
+    }
+    assert (failed.entries[-1].kind, failed.entries[-1].name) == ("fault", "reply-timeout")
 
 
 def test_sessions_leave_and_others_take_their_place(done):
@@ -306,7 +326,7 @@ def test_lifetimes_storms_pings_and_compression_are_as_for_any_session():
 
         async with websockets.serve(echo, "127.0.0.1", 0) as server:
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            plan = plan_of(user, url=url, duration="500ms", **options)
+            plan = plan_of(user, url=url, duration="800ms", **options)
             return await measured(msgspec.structs.replace(plan, ping_interval_ns=50 * MS))
 
     result, tally = together(run=main())["run"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -64,6 +64,9 @@ class TallyOwner(Protocol):
 
 class Audience:
     """Subscribers and publishers of one share of a plan."""
+
+    connection_type: ClassVar[type[SubscriberConnection]] = SubscriberConnection
+    """Class of its sessions."""
 
     def __init__(self, plan: Plan, share: Shard, publication: Publication) -> None:
         """Takes the values of ``{marker}`` and ``{room}`` that the worker's messages are rendered with."""
@@ -132,7 +135,7 @@ class Audience:
         self, owner: SessionListener, reading: ReadPolicy, number: int, load: OpenLoopRunner
     ) -> SubscriberConnection:
         """Returns connection `number` of the run, with its part of the fan-out, about to be dialed."""
-        connection = SubscriberConnection(owner, reading)
+        connection = self.connection_type(owner, reading)
         connection.number = number
         room, slot = self._place(number)
         publisher = self._fan_out.publisher_of(number)

@@ -8,24 +8,39 @@ is looked up by its payload; only the first message of a publish is searched for
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.engine.fan_out.read_turns import ReadTurns
 from ws_load_test.engine.sessions.connection import Connection
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ws_load_test.engine.fan_out.accounting import Accounting
     from ws_load_test.engine.fan_out.membership import RoomMembers
     from ws_load_test.engine.fan_out.publish import Publish
     from ws_load_test.engine.fan_out.recognition import Recognizer
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.messages.marker import Marker
+    from ws_load_test.metrics.tally import Tally
 
 MAX_KNOWN = 4096
 """Reads, and payloads, that are known at most: more than there are publishes on their way at once."""
+NO_ROOM = -1
+"""Room of a session that only publishes."""
 MAX_KNOWN_BYTES = 4096
 """Bytes of the longest read that is remembered, so that all take 32 MiB at most."""
+
+
+class SessionColumns(NamedTuple):
+    """Sessions that a publish has come to: the room and the slot of each, and when its delivery was read."""
+
+    rooms: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    times: NDArray[np.int64]
 
 
 class Deliveries:
@@ -45,6 +60,35 @@ class Deliveries:
         self.latest: Publish | None = None
         """Publish that the latest message delivers, if it delivers one alone."""
         accounting.on_retired = self._forget
+
+    def count_foreign(self, count: int, tally: Tally) -> None:
+        """Counts messages that have the marker of another run."""
+        tally.deliveries_foreign += count
+
+    def take_many(self, marker: Marker, sessions: SessionColumns, members: RoomMembers, tally: Tally) -> None:
+        """Takes deliveries of one publish, as `Recipient` takes each; `members` are those of its room."""
+        accounting, (rooms, slots, times) = self.accounting, sessions
+        if not accounting.is_possible(marker):
+            self.count_foreign(len(rooms), tally)
+            return
+        right = rooms == members.room
+        if not right.all():
+            publishers = int(np.count_nonzero(rooms == NO_ROOM))
+            tally.deliveries_to_publisher += publishers
+            if accounting.is_measured(marker):
+                tally.deliveries_misdelivered += int(np.count_nonzero(~right)) - publishers
+            slots, times = slots[right], times[right]
+            if not len(slots):
+                return
+        publish = accounting.publish_of(marker)
+        if publish is not None:
+            publish.slots.frombytes(slots.tobytes())
+            publish.times.frombytes(times.tobytes())
+        elif accounting.is_measured(marker):
+            # As in `Recipient`: it is retired.
+            was_there = members.joining_ns[slots - members.first_slot] <= accounting.sent_ns(marker)
+            tally.deliveries_late += int(np.count_nonzero(was_there))
+            tally.deliveries_replayed += int(np.count_nonzero(~was_there))
 
     def know_read(self, data: bytes, publish: Publish) -> None:
         """Remembers the bytes of a read that was one message."""

@@ -44,7 +44,9 @@ typedef struct {
     ws_ring ring;
     int timer;
     ws_watched *watched;
-    uint32_t capacity;
+    uint32_t capacity; /* a power of 2 */
+    uint32_t *wanting; /* slots that found no buffer, in a ring of `capacity` */
+    uint32_t wanting_at, wanting_end;
     ws_cqe ready[WS_READY];
     int64_t ready_at; /* instant at which these had been taken up */
     ws_cqe *held;     /* completions that came while others were waited for, oldest first */
@@ -57,6 +59,7 @@ static inline void ws_uring_close(ws_uring *u) {
     ws_ring_close(&u->ring);
     if (u->timer >= 0) close(u->timer);
     free(u->watched);
+    free(u->wanting);
     free(u->held);
     free(u);
 }
@@ -134,6 +137,21 @@ static inline ws_watched *ws_uring_watched(ws_uring *u, const ws_cqe *c) {
     return w && w->fd >= 0 && w->loan == (c->data >> 32 & 0xFFFFFF) ? w : NULL;
 }
 
+/* Notes that a slot found no buffer. */
+static inline void ws_uring_want(ws_uring *u, uint32_t slot) {
+    if (u->wanting_end - u->wanting_at < u->capacity) u->wanting[u->wanting_end++ & (u->capacity - 1)] = slot;
+    else ws_uring_receive_on(u, slot);
+}
+
+/* Has slots receive again that found no buffer: no more than have got theirs back since, as the others would ask in vain.
+ * Kernels before 6.13 receive for all sessions at once, so that of 10,000 each would ask ten times for one that gets some. */
+static inline void ws_uring_receive_again(ws_uring *u) {
+    for (uint32_t i = 0; i < WS_READY && u->wanting_at != u->wanting_end; i++) {
+        uint32_t slot = u->wanting[u->wanting_at++ & (u->capacity - 1)];
+        if (u->watched[slot].fd >= 0 && !u->watched[slot].receives && !u->watched[slot].ended) ws_uring_receive_on(u, slot);
+    }
+}
+
 /* Looks at a completion. Returns 1 if the loop is to look at it, too; else it has been done with. */
 static inline int ws_uring_sort(ws_uring *u, const ws_cqe *c) {
     int kind = (int)(c->data >> 56), more = (c->flags & WS_CQE_MORE) != 0;
@@ -156,8 +174,8 @@ static inline int ws_uring_sort(ws_uring *u, const ws_cqe *c) {
     int in_vain = got == -ENOBUFS || got == -EINTR || got == -EAGAIN || got == -ECANCELED;
     if (!more) {
         w->receives = 0;
-        /* The buffers that were wanting are there again once the completions of this turn have been looked at. */
-        if ((got > 0 || in_vain) && got != -ECANCELED) ws_uring_receive_on(u, (uint32_t)c->data);
+        if (got == -ENOBUFS) ws_uring_want(u, (uint32_t)c->data);
+        else if ((got > 0 || in_vain) && got != -ECANCELED) ws_uring_receive_on(u, (uint32_t)c->data);
     }
     return !in_vain;
 }
@@ -176,23 +194,30 @@ static inline int ws_uring_hold(ws_uring *u, const ws_cqe *c) {
     return 1;
 }
 
+/* Puts what is in the ring behind the `*n` completions that are ready. Returns how many were in it. */
+static inline int ws_uring_take(ws_uring *u, int *n) {
+    int taken = 0;
+    ws_cqe c;
+    for (; *n < WS_READY && ws_ring_take(&u->ring, &c); taken++) {
+        u->ready[*n] = c;
+        *n += ws_uring_sort(u, &c);
+    }
+    return taken;
+}
+
 /* Takes up what has completed, `WS_READY` of them at most, without waiting. Returns how many are ready. Waiting for 16 or 32,
  * 20 or 50 us at most, did not make a round trip cheaper. */
 static inline int ws_uring_poll(ws_uring *u) {
-    int n = 0, taken;
-    ws_cqe c;
-    for (; n < WS_READY && u->held_at < u->held_end; u->held_at++) {
-        u->ready[n] = u->held[u->held_at];
+    int n = 0;
+    ws_uring_receive_again(u);
+    while (n < WS_READY && u->held_at < u->held_end) {
+        u->ready[n] = u->held[u->held_at++];
         n += ws_uring_sort(u, &u->ready[n]);
     }
-    if (u->held_at == u->held_end) {
-        do {
-            ws_ring_enter(&u->ring, 0, 1);
-            for (taken = 0; n < WS_READY && ws_ring_take(&u->ring, &c); taken++) {
-                u->ready[n] = c;
-                n += ws_uring_sort(u, &c);
-            }
-        } while (taken >= WS_A_CALL && n < WS_READY);
+    ws_uring_take(u, &n);
+    while (n < WS_READY) {
+        ws_ring_enter(&u->ring, 0, 1);
+        if (ws_uring_take(u, &n) < WS_A_CALL) break;
     }
     u->ready_at = ws_now_ns();
     return n;
@@ -207,9 +232,14 @@ static inline int ws_uring_watch(ws_uring *u, int fd, uint32_t slot, int stamped
         while (capacity <= slot) capacity *= 2;
         ws_watched *grown = realloc(u->watched, capacity * sizeof *grown);
         if (!grown) return -1;
+        u->watched = grown;
+        uint32_t *wanting = malloc(capacity * sizeof *wanting);
+        if (!wanting) return -1;
+        for (uint32_t i = u->wanting_at; i != u->wanting_end; i++) wanting[i & (capacity - 1)] = u->wanting[i & (u->capacity - 1)];
+        free(u->wanting);
+        u->wanting = wanting;
         memset(grown + u->capacity, 0, (capacity - u->capacity) * sizeof *grown);
         for (uint32_t i = u->capacity; i < capacity; i++) grown[i].fd = -1;
-        u->watched = grown;
         u->capacity = capacity;
     }
     ws_watched *w = &u->watched[slot];

@@ -106,6 +106,10 @@ cdef class Dialing:
         free(self.all); free(self.free_slots); free(self.scratch)
         ws_backend_close(&self.kernel)
 
+    def close(self):
+        """Closes the loop's own descriptors: it runs no more."""
+        ws_backend_close(&self.kernel)
+
     def fileno(self):
         """Returns a descriptor that is readable while `run` has something to do."""
         return ws_backend_fd(&self.kernel)

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ws_load_test.engine.connection_factory import ConnectionFactory
 from ws_load_test.engine.native.conversations import NativeRecentIds, native_conversation
+from ws_load_test.engine.native.fan_out import DeliveryLender, NativeAudience
+from ws_load_test.engine.native.fan_out import unsupported as unsupported_fan_out
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.opener import NativeOpener
 from ws_load_test.engine.native.own_tls import has_tls
 from ws_load_test.engine.native.pool import NativePool
-from ws_load_test.engine.native.reactor import Reactor
+from ws_load_test.engine.native.reactor import FoundDeliveries, Reactor
 from ws_load_test.engine.native.rows import NativeMessages
-from ws_load_test.engine.native.rules import questions_of, rules_of, unsupported
+from ws_load_test.engine.native.rules import UNAWAITED, questions_of, rules_of, unsupported
 from ws_load_test.engine.native.samples import NativeSamples
 from ws_load_test.engine.native.senders import NativeClosedLoop, NativeOpenLoop
 from ws_load_test.engine.portable import PortableEngine
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from ws_load_test.common.sharding import Shard
     from ws_load_test.engine.connection_pool import ConnectionPool
+    from ws_load_test.engine.fan_out.audience import Audience
     from ws_load_test.engine.load_models.load_model import LoadModel
     from ws_load_test.engine.session_opener import SessionOpener
     from ws_load_test.engine.sessions.connection import Connection
@@ -45,19 +48,38 @@ class NativeFactory(ConnectionFactory):
     """Makes connections that can be lent, and the load on them."""
 
     connection_type: ClassVar[type[Connection]] = NativeConnection
+    audience_type: ClassVar[type[Audience]] = NativeAudience
     by_io_uring: ClassVar[bool] = True
     lender: Lender
     """Lends the connections; set as soon as the load is made."""
     _messages: NativeMessages | None = None
     """Messages that are made in the compiled loop; None where all are equal."""
 
+    def __init__(
+        self,
+        owner: SessionListener,
+        plan: Plan,
+        share: Shard,
+        *,
+        on_exhausted: Callable[[], None],
+        on_idle: Callable[[Connection], None],
+    ) -> None:
+        super().__init__(owner, plan, share, on_exhausted=on_exhausted, on_idle=on_idle)
+        if isinstance(self.audience, NativeAudience):
+            self.audience.receive_through(cast("DeliveryLender", self.lender), cast("SessionGroup", owner))
+
     def connection(
         self, owner: SessionListener, number: int, *, no_pong: bool = False, trace: MessageTrace | None = None
     ) -> Connection:
         """Returns connection `number` of the run, about to be dialed, or dialed again."""
         connection = cast("NativeConnection", super().connection(owner, number, no_pong=no_pong, trace=trace))
-        connection.lender = self.lender
+        connection.lender, connection.slot = self.lender, NOT_LENT
         return connection
+
+    def session_ready(self, connection: Connection) -> None:
+        """Lends a session of a fan-out, whether or not it carries the load."""
+        if isinstance(self.lender, DeliveryLender):
+            self.lender.lend_soon(connection)
 
     def close(self) -> None:
         """Closes the feed, and ends the compiled loop."""
@@ -71,7 +93,9 @@ class NativeFactory(ConnectionFactory):
 
     def _payloads(self, number: int) -> PayloadStream:
         """Returns the messages of connection `number`, for when it comes back: they are the compiled loop's."""
-        assert self._messages is not None
+        if self._messages is None:
+            # Of a fan-out, whose messages Python makes.
+            return super()._payloads(number)
         self._messages.add_row_of(number)
         return PayloadStream(partial(self._messages.source.render, number), self._plan.message.opcode)
 
@@ -96,6 +120,9 @@ class NativeFactory(ConnectionFactory):
         on_exhausted: Callable[[], None],
         on_idle: Callable[[Connection], None],
     ) -> LoadModel[Any]:
+        if plan.fan_out is not None:
+            self._receive(plan, cast("SessionGroup", owner))
+            return super()._load(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         reading, on_schedule = self._reading, not plan.load.due_when_sent
         varies = plan.message.is_dynamic or reading.extract_id is not None
         copies = 1 if on_schedule or varies else plan.load.usual_in_flight
@@ -117,6 +144,15 @@ class NativeFactory(ConnectionFactory):
         load = kind.of(plan, share, owner, on_exhausted=on_exhausted, on_idle=on_idle)
         load.lend_through(self.lender)
         return cast("LoadModel[Any]", load)
+
+    def _receive(self, plan: Plan, group: SessionGroup) -> None:
+        """Makes the compiled loop of a fan-out, which finds deliveries on sessions that await no replies."""
+        reactor, found = Reactor(False, b"", 1, plan.max_message_bytes, self.by_io_uring), FoundDeliveries()
+        rules = rules_of(plan.correlation, self._reading)._replace(by=UNAWAITED, expect=[], stream=None)
+        reactor.match(rules, True, questions_of(plan.correlation, self._reading))
+        reactor.receive(found)
+        self.lender = DeliveryLender(reactor, found)
+        group.samples = NativeSamples(group, reactor, on_schedule=True)
 
 
 class EpollFactory(NativeFactory):
@@ -143,12 +179,11 @@ class NativeEngine(PortableEngine):
             (any(url.startswith("https") for url in target.proxies), "it does not speak TLS with a proxy"),
             (target.follow_redirects and not has_tls(), "a redirect may lead to TLS"),
             (target.deflate is not None, "it does not compress"),
-            (plan.fan_out is not None, "it counts replies, and no deliveries of what others publish"),
             (plan.scenario is not None, "it does not go through the steps of a scenario"),
             (plan.misbehaving is not None, "its clients do not misbehave"),
             (plan.node is not None, "it does not measure nodes apart"),
         )
-        return [*(reason for applies, reason in rules if applies), *unsupported(plan)]
+        return [*(reason for applies, reason in rules if applies), *unsupported(plan), *unsupported_fan_out(plan)]
 
 
 class NativeEpollEngine(NativeEngine):

@@ -1,4 +1,4 @@
-"""If the kernel lets this process use io_uring: tried, since containers often forbid it, and old kernels lack a part."""
+"""Reasons why io_uring cannot be used. It is tried: containers often forbid it, and old kernels lack a part of it."""
 
 from __future__ import annotations
 

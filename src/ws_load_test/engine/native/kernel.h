@@ -72,7 +72,8 @@ static inline void ws_kernel_begin(ws_kernel *k) {
 
 /* Makes the descriptor readable if something is ready of which it does not know. */
 static inline void ws_kernel_recall(ws_kernel *k) {
-    if (k->uring && k->uring->held_at < k->uring->held_end) ws_ring_call(&k->uring->ring);
+    ws_uring *u = k->uring;
+    if (u && (u->held_at < u->held_end || u->wanting_at != u->wanting_end)) ws_ring_call(&u->ring);
 }
 
 /* Ends a series of turns: the descriptor is readable from here on while something is ready. */

@@ -156,7 +156,7 @@ class NativeConnection(Connection):
             self._close_unlent(error)
             return False
         self._parts = bytearray()
-        cast("ReturnedLoad", self.sender).lent()
+        self._load_lent()
         return True
 
     def wake(self, slot: int, transport: asyncio.Transport, sock: socket.socket, ping: bytes) -> None:
@@ -194,9 +194,13 @@ class NativeConnection(Connection):
         """Goes on with the session in Python. Returns the messages that would have left, had there been any."""
         back = reactor.give_back(self.slot)
         self.slot = NOT_LENT
-        cast("ReturnedLoad", self.sender).take_back(back)
+        self._load_back(back)
         self._set_fragmented(back.fragmented)
         self._parts += back.fragments
+        if self._utf8 is not None:
+            # The fragments belong to a text that may be cut off within a character.
+            self._utf8.reset()
+            self._utf8.decode(back.fragments if back.opcode == frames.TEXT else b"")
         self._message_head = back.opcode
         if back.greetings:
             SessionSetup(self, back.greetings, frames.TEXT, ())
@@ -216,6 +220,12 @@ class NativeConnection(Connection):
         elif not self.carrier.is_closing():
             self.carrier.resume_reading()
         return back.starved
+
+    def _load_lent(self) -> None:
+        cast("ReturnedLoad", self.sender).lent()
+
+    def _load_back(self, loan: Loan) -> None:
+        cast("ReturnedLoad", self.sender).take_back(loan)
 
     def _write_unsent(self, unsent: bytes, blocked_since_ns: int) -> None:
         """Leaves to the transport what the kernel has not taken."""
@@ -316,6 +326,7 @@ class Lender:
         if self._loop is not None:
             self._loop.remove_reader(self.reactor.fileno())
             self._loop = None
+        self.reactor.close()
 
     def watch(self) -> None:
         """Runs the compiled loop whenever it has something to do, from here on."""

@@ -117,6 +117,7 @@ class NativeOpener(SessionOpener):
         if self._loop is not None:
             self._loop.remove_reader(self._plain.loop.fileno())
             self._loop = None
+        self._plain.loop.close()
 
     # --- Dials in the compiled loop ---------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.session import Session
     from ws_load_test.plan.plan import Plan
+
+
+CLOSED_AT_ONCE = 256
+"""Sessions that are asleep and closed between two turns of the loop: 10 ms."""
 
 
 class LendingFactory(Protocol):
@@ -65,8 +70,13 @@ class NativePool(ConnectionPool):
         lender = self._lending_factory.lender
         self._sleepers = lender.sleepers = Sleepers(self, lender)
         self._sleeping_load = cast("SleepingLoad", self.load)
-        self.sleeps = not (plan.setup_messages or plan.correlation.greetings or plan.lifetime_ns is not None)
-        """Sessions have nothing of their own that Python would have to keep: no set-up, no timer."""
+        self.sleeps = not (
+            plan.setup_messages
+            or plan.correlation.greetings
+            or plan.lifetime_ns is not None
+            or plan.fan_out is not None
+        )
+        """Sessions have nothing of their own that Python would have to keep: no set-up, no timer, no room."""
         self._orders = 0
         """Sessions that have opened, by which the newest are known."""
         self._in_flight_asleep: set[int] = set()
@@ -178,6 +188,10 @@ class NativePool(ConnectionPool):
 
     async def close_all(self) -> None:
         """Ends every session with a close handshake, or without one where the target no longer answers."""
-        for slot, _, _ in self._sleepers.all():
-            self._sleepers.wake(slot)
+        for count, slot in enumerate(self._sleepers.slots()):
+            # Some at a time: the first to be answered are gone before the last have objects, and the worker reports on.
+            if count % CLOSED_AT_ONCE == CLOSED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if self._sleepers.is_asleep(slot):
+                self._sleepers.wake(slot).close()
         await super().close_all()

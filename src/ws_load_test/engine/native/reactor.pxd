@@ -23,13 +23,14 @@ cdef extern from "wire.h" nogil:
         int (*message)(void *, void *, int, const uint8_t *, size_t) noexcept nogil
         void *loop
         uint64_t limit
+        int checks_texts
     enum: WS_SLOTS, WS_PING, WS_PONG, WS_CLOSE
     int64_t ws_now_ns()
     int64_t ws_clock_offset_ns()
     uint32_t ws_bucket(int64_t)
     void ws_record(ws_histogram *, int64_t, uint32_t)
     void ws_clear(ws_histogram *)
-    int ws_keep(ws_stream *, const uint8_t *, size_t)
+    int ws_resume(ws_stream *, int64_t, int, const uint8_t *, size_t)
     uint32_t ws_read(ws_stream *, const uint8_t *, size_t, size_t *, int *, const ws_taker *, void *)
     size_t ws_control_frame(uint8_t *, int, const uint8_t *, unsigned, uint32_t)
 
@@ -220,6 +221,7 @@ cdef extern from "session.h" nogil:
     bint ws_append(ws_out **, const uint8_t *, size_t)
     void ws_clear_out(ws_out **)
     uint8_t *ws_rest(const ws_session *)
+    void ws_keep_odd(ws_session *, const uint8_t *, size_t)
     void ws_keep_rest(ws_session *, const uint8_t *, size_t)
     int ws_keep_ping(ws_session *, const uint8_t *, unsigned)
 
@@ -251,6 +253,27 @@ cdef extern from "streams.h" nogil:
         ws_rules *, ws_streams *, ws_session *, uint32_t, const uint8_t *, size_t, int64_t, int64_t, ws_match *)
     void ws_end_read(ws_streams *, uint32_t)
     int ws_expired_answer(ws_rules *, ws_streams *, ws_session_ids *, int64_t, int64_t, ws_match *)
+
+cdef extern from "deliveries.h" nogil:
+    enum: WS_MARKER_HEAD
+    ctypedef struct ws_delivery:
+        int64_t publisher
+        int64_t number
+        int64_t due
+        int64_t lag
+    ctypedef struct ws_deliveries:
+        bint has_begun
+        uint8_t *head
+        ws_delivery *rows
+        size_t count
+        int64_t *starts
+        size_t turns
+        bint turn_is_open
+        uint64_t foreign
+    int ws_judge_delivery(const ws_rules *, ws_deliveries *, ws_session *, const uint8_t *, size_t, int64_t)
+    unsigned ws_find_deliveries(ws_deliveries *, uint64_t, const uint8_t *, size_t, int64_t)
+    int ws_has_foreign(const ws_deliveries *, const uint8_t *, size_t)
+    void ws_deliveries_free(ws_deliveries *)
 
 cdef extern from "clocks.h" nogil:
     ctypedef struct ws_clocks:

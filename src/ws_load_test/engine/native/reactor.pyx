@@ -26,6 +26,7 @@ include "messages.pxi"
 include "loans.pxi"
 include "together.pxi"
 include "source.pxi"
+include "deliveries.pxi"
 include "tls.pxi"
 
 cdef enum:
@@ -70,6 +71,7 @@ cdef class Reactor:
     cdef ws_rules rules
     cdef ws_streams streams
     cdef MessageSource messages  # None where all are equal
+    cdef FoundDeliveries deliveries  # None without a fan-out
     cdef ws_batch equal  # equal messages as frames, in a row
     cdef ws_batch *batch  # what leaves next
     cdef object questions, answer
@@ -96,6 +98,7 @@ cdef class Reactor:
     cdef public int64_t measured_from, measured_until, last_done, end, remaining
     cdef public uint32_t max_in_flight
     cdef public bint kernel_instants
+    cdef public int opcode  # of the message that was read last, where messages are read whole
     cdef ws_clocks clocks
 
     def __cinit__(
@@ -115,7 +118,7 @@ cdef class Reactor:
         """
         self.kernel.epoll.ep = self.kernel.epoll.timer = -1
         self.on_schedule = on_schedule
-        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes)
+        self.taker = ws_taker(_on_control, NULL, <void *>self, max_message_bytes, False)
         self.measured_from = self.measured_until = self.end = NEVER
         self.remaining = <int64_t>1 << 62
         self.max_in_flight = <uint32_t>-1
@@ -151,6 +154,10 @@ cdef class Reactor:
         ws_free_room(self.answered, self.capacity * sizeof(Answered))
         ws_kernel_close(&self.kernel)
 
+    def close(self):
+        """Closes the loop's own descriptors: it runs no more, and what it has counted can still be taken."""
+        ws_kernel_close(&self.kernel)
+
     cdef ws_histogram *_histogram(self, int number) noexcept nogil:
         if number >= 4:
             return &self.streams.times[number - 4]
@@ -183,7 +190,7 @@ cdef class Reactor:
         _set_rules(&self.rules, rules)
         self.rules.ask, self.rules.loop, self.questions = _on_question, <void *>self, questions
         if reads_whole:
-            self.taker.message = _on_message
+            self.taker.message, self.taker.checks_texts = _on_message, rules.checks_texts
         if rules.stream is not None:
             self.taker.message = _on_part
             _set_stream(&self.rules, &self.streams, rules.stream)
@@ -192,6 +199,10 @@ cdef class Reactor:
     def vary(self, MessageSource messages not None):
         """Takes messages that are made as they leave, once, in place of equal ones."""
         self.messages, self.batch = messages, &messages.batch
+
+    def receive(self, FoundDeliveries deliveries not None):
+        """Takes what deliveries are kept in, once, of sessions that await no replies."""
+        self.deliveries, self.taker.message = deliveries, _on_delivery
 
     # --- Lending and giving back --------------------------------------------------------------------------------------
 
@@ -232,8 +243,7 @@ cdef class Reactor:
         s.fd = fd
         s.tls = <void *>tls
         s.connection, s.greetings = connection, greetings
-        s.stream.fragmented, s.stream.opcode = fragmented, opcode
-        ws_keep(&s.stream, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
+        ws_resume(&s.stream, fragmented, opcode, <uint8_t *>PyBytes_AsString(fragments), len(fragments))
         if early:
             self._take(slot, <uint8_t *>PyBytes_AsString(early), len(early), ws_now_ns())
             self._call_for_events()
@@ -331,6 +341,8 @@ cdef class Reactor:
             self._make_up(self.answered[j].slot, self.answered[j].count)
         self.n_answered = 0
         _leave(self)
+        if self.deliveries is not None:
+            self.deliveries.found.turn_is_open = False
         if self.on_schedule and not self.armed:
             self._send_due()
         ws_kernel_end_turn(&self.kernel)
@@ -407,7 +419,7 @@ cdef class Reactor:
         if odd:
             s.odd = True
             s.ping_waits = False
-            ws_keep_rest(s, data + used, size - used)
+            ws_keep_odd(s, data + used, size - used)
             self._leave_rotation(slot)
             self._goes_back(slot, 0)
         if replies and self.rules.by <= WS_BY_ORDER:
@@ -431,6 +443,11 @@ cdef class Reactor:
             &self.rules, &self.streams, s, <uint32_t>(s - self.all), payload, size, self.read_at, self.measured_from, &match
         )
         return 0 if found == WS_PART else self._count_message(s, found, &match, payload, size)
+
+    cdef int _delivery(self, ws_session *s, const uint8_t *payload, size_t size) noexcept nogil:
+        """Takes a whole message that may be a delivery. Returns 0: it answers nothing."""
+        cdef int found = ws_judge_delivery(&self.rules, &self.deliveries.found, s, payload, size, self.read_at)
+        return 0 if found == WS_PART else self._count_message(s, found, NULL, payload, size)
 
     cdef inline int _count_message(
         self, ws_session *s, int found, const ws_match *match, const uint8_t *payload, size_t size
@@ -799,6 +816,12 @@ cdef class Reactor:
         _leave(self)
         self._call_for_events()
 
+    def send(self, uint32_t slot, bytes message):
+        """Sends a message of the load that Python has made. Returns False if it cannot leave, as in `_send_one`."""
+        cdef ws_session *s = &self.all[slot]
+        cdef const uint8_t *frame = <const uint8_t *>PyBytes_AsString(message)
+        return s.out.end - s.out.at <= QUEUED_BYTES and self._write(s, frame, len(message), ws_now_ns())
+
     def write(self, uint32_t slot, bytes data):
         """Sends a frame that is not the load's; the pong to a ping of 8 bytes is waited for."""
         cdef ws_session *s = &self.all[slot]
@@ -948,22 +971,5 @@ def why_no_io_uring():
     return None if refused == NULL else ((<bytes>refused).decode(), errno)
 
 
-cdef void _on_control(void *loop, void *session, int opcode, const uint8_t *payload, unsigned size) noexcept nogil:
-    (<Reactor>loop)._control(<ws_session *>session, opcode, payload, size)
-
-
-cdef int _on_message(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
-    return (<Reactor>loop)._message(<ws_session *>session, False, payload, size)
-
-
-cdef int _on_part(void *loop, void *session, int opcode, const uint8_t *payload, size_t size) noexcept nogil:
-    return (<Reactor>loop)._part(<ws_session *>session, payload, size)
-
-
-cdef int _on_question(
-    void *loop, int what, unsigned place, const uint8_t *payload, size_t size, ws_value *value
-) noexcept nogil:
-    return (<Reactor>loop)._ask(what, place, payload, size, value)
-
-
+include "callbacks.pxi"
 include "sleeping.pxi"

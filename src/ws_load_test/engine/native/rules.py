@@ -106,6 +106,8 @@ class Rules(NamedTuple):
     in_reply: Path
     ignore: list[NativeCheck]
     expect: list[NativeCheck]
+    checks_texts: bool
+    """Texts that are not UTF-8 end their session."""
     stream: NativeStream | None
     """None where a reply is one message."""
 
@@ -115,15 +117,16 @@ def unsupported(plan: Plan) -> list[str]:
     correlation, message = plan.correlation, plan.message
     named = [name for name in message.fields if name.startswith(_NAMED)]
     unknown = [name for name in message.fields if name not in named and name.partition(":")[0] not in _FIELDS]
+    # Those of a fan-out are made by Python.
+    makes = plan.fan_out is None
     rules = (
         (bool(correlation.auto_replies), "it answers no messages of the target"),
-        (correlation.check_utf8, "it does not check that texts are UTF-8"),
         (correlation.stream is not None and message.kind == "ping", "it follows no answers to pings"),
         (bool(correlation.greetings) and message.kind == "ping", "it skips no messages where pongs are the replies"),
-        (message.trace_share is not None, "it follows no trace contexts"),
-        (message.sizes is not None, "its messages do not vary in size"),
+        (makes and message.trace_share is not None, "it follows no trace contexts"),
+        (makes and message.sizes is not None, "its messages do not vary in size"),
         (bool(named) and message.kind == "ping", "it fills pings from no feed, and from no environment"),
-        (bool(unknown), f"it does not fill {', '.join(f'{{{name}}}' for name in unknown)}"),
+        (makes and bool(unknown), f"it does not fill {', '.join(f'{{{name}}}' for name in unknown)}"),
     )
     return [reason for applies, reason in rules if applies]
 
@@ -141,6 +144,7 @@ def rules_of(correlation: Correlation, reading: ReadPolicy) -> Rules:
         in_reply=_path(correlation.id_path(of_reply=True)) if by == BY_JSON else (),
         ignore=[_check(check) for check in correlation.ignore],
         expect=[_check(check) for check in correlation.expect],
+        checks_texts=reading.check_utf8,
         stream=None if correlation.stream is None else _stream(correlation.stream),
     )
 

@@ -235,6 +235,15 @@ static inline void ws_keep_rest(ws_session *s, const uint8_t *data, size_t size)
     s->rest_size += size;
 }
 
+/* Keeps what follows the head of a frame that is odd, and what was read behind it, for Python to read. */
+static inline void ws_keep_odd(ws_session *s, const uint8_t *data, size_t size) {
+    if (s->stream.seen) {
+        s->stream.kept_size -= (size_t)s->stream.seen;
+        ws_keep_rest(s, s->stream.kept + s->stream.kept_size, (size_t)s->stream.seen);
+    }
+    ws_keep_rest(s, data, size);
+}
+
 /* Keeps a ping, in place of one before, until it can be answered; returns 0 if there is no memory. */
 static inline int ws_keep_ping(ws_session *s, const uint8_t *payload, unsigned size) {
     uint8_t *grown = realloc(s->rest, WS_LARGEST_CONTROL);

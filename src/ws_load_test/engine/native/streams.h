@@ -7,9 +7,9 @@
 #ifndef WS_LOAD_TEST_STREAMS_H
 #define WS_LOAD_TEST_STREAMS_H
 
-#include "session.h"
-
 #include "talk.h"
+
+#include "session.h"
 
 enum { WS_PART = WS_GREETING + 1 }; /* a message that is counted already: part of an answer that goes on */
 enum {

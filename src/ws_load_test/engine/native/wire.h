@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "utf8.h"
+
 #define WS_LIKELY(x) __builtin_expect(!!(x), 1)
 
 static inline int64_t ws_now_ns(void) {
@@ -81,6 +83,7 @@ typedef struct {
     uint8_t *kept;       /* where messages are read whole: payload of the fragments, and of the frame that is cut off */
     size_t kept_size, kept_room;
     uint8_t opcode;      /* of the message whose fragments have come */
+    ws_utf8 text;        /* where texts are checked: the end of these fragments */
     uint8_t head[10];
     uint8_t have;        /* bytes of the head that have come; all of it while the payload is cut off */
 } ws_stream;
@@ -92,6 +95,7 @@ typedef struct {
     int (*message)(void *loop, void *session, int opcode, const uint8_t *payload, size_t size);
     void *loop;
     uint64_t limit; /* bytes of the payload of the largest message */
+    int checks_texts; /* a frame of a text that is not UTF-8 is odd; needs `message` */
 } ws_taker;
 
 static inline void ws_stream_init(ws_stream *s) {
@@ -118,6 +122,15 @@ static inline int ws_keep(ws_stream *s, const uint8_t *p, size_t n) {
     if (n) memcpy(s->kept + s->kept_size, p, n);
     s->kept_size += n;
     return 1;
+}
+
+/* Goes on with a message of which fragments have come, `payload` bytes of them; -1: between messages. `kept` is what is known
+ * of their content. Returns 0 if there is no memory. */
+static inline int ws_resume(ws_stream *s, int64_t payload, int opcode, const uint8_t *kept, size_t n) {
+    s->fragmented = payload;
+    s->opcode = (uint8_t)opcode;
+    if (opcode == WS_TEXT) ws_utf8_take(&s->text, kept, n, 0);
+    return ws_keep(s, kept, n);
 }
 
 /* Returns the size of a frame's head, 0 if it is cut off, -1 if the frame is odd. `p` has `n` bytes of the frame. */
@@ -153,10 +166,14 @@ static inline int ws_head(const ws_stream *s, const uint8_t *p, size_t n, uint64
 }
 
 /* Takes a frame that is whole, and whose payload is in one piece, or `kept`, or not looked at. Returns the messages that it
- * answers, or, where they are counted, 1 if it ends a message, else 0; -1 if there is no memory for it. */
+ * answers, or, where they are counted, 1 if it ends a message, else 0; -1 if it is odd, or there is no memory for it. */
 static inline int ws_frame(ws_stream *s, const uint8_t *payload, const ws_taker *taker, void *session) {
     uint8_t first = s->head[0], opcode = first & 15;
     uint64_t size = s->payload;
+    if (taker->checks_texts && (opcode == WS_CONTINUATION ? s->opcode : opcode) == WS_TEXT) {
+        const uint8_t *text = payload ? payload : s->kept + s->kept_size - size;
+        if (!ws_utf8_take(&s->text, text, (size_t)size, first & WS_FIN)) return -1;
+    }
     s->have = 0;
     s->payload = s->seen = 0;
     if (opcode > WS_CLOSE) {
@@ -190,7 +207,7 @@ static inline int ws_frame(ws_stream *s, const uint8_t *payload, const ws_taker 
 }
 
 /* Takes one frame, or what has come of it, that is no ordinary whole message. Returns the messages that it ends, 0 or 1,
- * or -1 if it is odd; its first bytes are then in `head`, and what follows them begins at `*used`. */
+ * or -1 if it is odd; its first bytes are then in `head`, and `seen` of its payload `kept`; what follows begins at `*used`. */
 static __attribute__((noinline)) int ws_read_slow(
     ws_stream *s, const uint8_t *p, size_t n, size_t *used, const ws_taker *taker, void *session) {
     size_t at = 0;
@@ -203,8 +220,9 @@ static __attribute__((noinline)) int ws_read_slow(
         s->payload = payload;
         s->seen = 0;
         if (n - at >= payload) {
-            *used = at + (size_t)payload;
-            return ws_frame(s, p + at, taker, session);
+            int ends = ws_frame(s, p + at, taker, session);
+            if (ends >= 0) *used = at + (size_t)payload;
+            return ends;
         }
     }
     size_t take = n - at < s->payload - s->seen ? n - at : (size_t)(s->payload - s->seen);
@@ -237,6 +255,8 @@ static inline size_t ws_read_short(
     while (n - at >= 2 && (p[at] == (WS_FIN | WS_TEXT) || p[at] == (WS_FIN | WS_BINARY)) && p[at + 1] < 126) {
         size_t size = 2 + (size_t)p[at + 1];
         if (n - at < size || size - 2 > taker->limit) break;
+        ws_utf8 text = {0};
+        if (taker->checks_texts && (p[at] & 15) == WS_TEXT && !ws_utf8_take(&text, p + at + 2, size - 2, 1)) break;
         *messages += (uint32_t)taker->message(taker->loop, session, p[at] & 15, p + at + 2, size - 2);
         at += size;
     }

@@ -66,9 +66,9 @@ class AudienceCoroutinePlayer(ReceivesDeliveries, CoroutinePlayer):
         self.recipient = recipient
         recipient.reads = {}
 
-    def _count_push(self, payload: bytes) -> None:
-        if not self.recipient.is_delivery(payload):
-            super()._count_push(payload)
+    def count_push(self, payload: bytes, at_ns: int) -> int:
+        """Counts a message that no step and no reaction takes, unless it is a delivery. Returns 0."""
+        return 0 if self.recipient.is_delivery(payload) else super().count_push(payload, at_ns)
 
 
 class RolePublishers:

@@ -90,13 +90,15 @@ class CoroutinePlayer(CodeSession):
         if due_ns >= self.load.rows.measured_from_ns:
             self.load.rows.role(self.role.name).iterations_begun += 1
         self.phase = PLAYING
-        asyncio.get_running_loop().call_soon(self._resume)
+        self._resume()
 
     def completed(self, player: SteppingSession, at_ns: int) -> None:  # noqa: ARG002 - itself
-        """Takes note that the present step was completed by a message read at an instant."""
+        """Takes note that the present step was completed by a message read at an instant: the code goes on."""
+        if self._on_part is not None:
+            self._hand_part(self._latest)
         self._done_ns = at_ns
         self._resumes = True
-        self._resume()
+        self._resting_place.end()
 
     def take(self, payload: bytes, at_ns: int) -> bool:
         """Takes a message; one that comes before the code has gone on waits for that."""
@@ -108,8 +110,6 @@ class CoroutinePlayer(CodeSession):
     def _complete(self, player: SteppingSession, step: CompiledStep, payload: bytes, at_ns: int) -> None:
         self._latest = payload
         super()._complete(player, step, payload, at_ns)
-        if self._on_part is not None:
-            self._hand_part(payload)
 
     def _add_part(self, player: SteppingSession, payload: bytes, at_ns: int, *, is_first: bool, is_last: bool) -> None:
         super()._add_part(player, payload, at_ns, is_first=is_first, is_last=is_last)
@@ -145,7 +145,7 @@ class CoroutinePlayer(CodeSession):
 
     def _wake(self, at_ns: int) -> None:
         self._due_ns = at_ns
-        self._resume()
+        self._resting_place.end()
 
     # --- Ending -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class CoroutinePlayer(CodeSession):
         task = self._task
         if task is None or task.done():
             return
-        if self._waiter is not None:
+        if self._resting_place.is_taken:
             self._resume()
         elif task is not asyncio.current_task():
             # It waits for something that is none of the session's.

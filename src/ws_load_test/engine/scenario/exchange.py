@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 
 NOT_MEASURED_NS = 0
 """Due instant of a message that left before the measured time, as far as that was known."""
-DEADLINE = 1
-"""Kind of the alarm at the time-out of a step."""
 
 
 class Exchange:
     """A step of a session, from its sending to the message that completes it; it serves one step after the other."""
 
-    __slots__ = ("answer", "armed_ns", "awaiting", "deadline_ns", "due_ns", "sent_ns", "seq", "step")
+    __slots__ = ("answer", "armed_ns", "awaiting", "deadline_ns", "due_ns", "held_until_ns", "sent_ns", "seq", "step")
 
     step: CompiledStep | None
     """The step; None: there is none just now."""
@@ -41,6 +39,8 @@ class Exchange:
         self.due_ns = 0
         self.sent_ns = 0
         """Instant at which its message was sent, or at which it began to wait for one."""
+        self.held_until_ns = 0
+        """Instant before which no session was free for its iteration, where that waited for one."""
         self.seq = 0
         """Number of the latest message."""
         self.deadline_ns = 0
@@ -79,7 +79,7 @@ class Exchange:
         deadline_ns = self.deadline_ns = self.sent_ns + step.timeout_ns
         if not self.armed_ns or deadline_ns < self.armed_ns:
             self.armed_ns = deadline_ns
-            player.load.alarms.set(deadline_ns, self, DEADLINE)
+            player.load.alarms.set_deadline(deadline_ns, self)
         return True
 
     def _send(self, player: SteppingSession, step: CompiledStep, due_ns: int) -> bool:
@@ -109,16 +109,28 @@ class Exchange:
         owner, row, due_ns, awaits = player.connection.owner, step.row, self.due_ns, step.completes is not None
         if due_ns >= row.samples.measured_from_ns:
             row.is_used = True
-            _count_sent(row, due_ns, self.sent_ns, has_left=has_left, awaits=awaits)
+            self._count_sent(row, has_left=has_left, awaits=awaits)
         if not step.to_totals:
             owner.tally.bytes_sent += frame_bytes if has_left else 0
         elif due_ns >= owner.samples.measured_from_ns:
-            _count_sent(owner, due_ns, self.sent_ns, has_left=has_left, awaits=awaits)
+            self._count_sent(owner, has_left=has_left, awaits=awaits)
             owner.tally.bytes_sent += frame_bytes if has_left else 0
         else:
             # A worker may learn of its start a little late: what completes the step counts no more than its message.
             self.due_ns = NOT_MEASURED_NS
             owner.tally.warmup_sent += has_left
+
+    def _count_sent(self, recorder: Recorder, *, has_left: bool, awaits: bool) -> None:
+        """Counts a message that was due, and has left or not."""
+        tally = recorder.tally
+        tally.due += 1
+        if not has_left:
+            tally.dropped += 1
+            return
+        tally.sent += 1
+        if not awaits:
+            tally.unawaited += 1
+            recorder.samples.note_unanswered(self.due_ns, self.sent_ns, 1, self.held_until_ns)
 
     def _count_awaited(self, step: CompiledStep, due_ns: int) -> None:
         row = step.row
@@ -187,11 +199,15 @@ class Exchange:
         samples.due[row] = due_ns
         samples.sent[row] = self.sent_ns
         samples.done[row] = at_ns
+        if self.held_until_ns > due_ns:
+            samples.hold_next(self.held_until_ns)
         samples.length = row + 1
         if row == LAST_ROW:
             samples.flush()
         owner = player.connection.owner
         if step.to_totals and not step.counts_at_once:
+            if self.held_until_ns > due_ns:
+                owner.samples.hold_next(self.held_until_ns)
             owner.samples.append(due_ns, self.sent_ns, at_ns, 1)
         if step.publishing is not None and step.to_totals and due_ns >= owner.samples.measured_from_ns:
             owner.tally.publishes_acknowledged += 1
@@ -201,16 +217,18 @@ class Exchange:
             self._check(player, step, payload)
         self.completed(player, at_ns)
 
-    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> None:
+    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> Fault | None:
+        """Counts the fault of the first check of `expect` that a message fails. Returns it; None if it fails none."""
         if self.due_ns < step.row.samples.measured_from_ns:
-            return
+            return None
         for name, test in step.expect:
             if not test(payload, self.seq, player):
                 text = f"completed {step} with a message that fails expect {name}"
                 fault, owner = Fault(FaultKind.CHECK_FAILED, text=text), player.connection.owner
                 owner.fault(fault)
                 step.row.count_fault(fault, owner)
-                return
+                return fault
+        return None
 
     # --- Answers of many messages -----------------------------------------------------------------------------------
 
@@ -251,17 +269,26 @@ class Exchange:
 
     # --- Ending -----------------------------------------------------------------------------------------------------
 
-    def ring(self, player: SteppingSession, at_ns: int) -> None:
-        """Takes note of the alarm for the deadline: it may be that of a step before."""
+    def has_deadline(self, at_ns: int) -> bool:
+        """Returns True if an alarm for the deadline is needed at an instant; sets that of a later step instead."""
+        raise NotImplementedError
+
+    def needs_alarm(self, player: SteppingSession, at_ns: int) -> bool:
+        """Returns True if the step is overdue at an instant for which an alarm is set: it may be of a step before."""
         if at_ns != self.armed_ns:
+            return False
+        if self.deadline_ns == at_ns and not player.has_ended:
+            return True
+        self.armed_ns = self.deadline_ns if not player.has_ended else 0
+        if self.armed_ns:
+            player.load.alarms.set_deadline(self.armed_ns, self)
+        return False
+
+    def ring(self, player: SteppingSession, at_ns: int) -> None:
+        """Takes note of the alarm for the deadline."""
+        if not self.needs_alarm(player, at_ns):
             return
         self.armed_ns = 0
-        if not self.deadline_ns or player.has_ended:
-            return
-        if self.deadline_ns > at_ns:
-            self.armed_ns = self.deadline_ns
-            player.load.alarms.set(self.deadline_ns, self, DEADLINE)
-            return
         step = self.step
         assert step is not None
         what = "sent nothing that completes" if self.awaiting else "did not read the message of"
@@ -283,18 +310,5 @@ class Exchange:
         for recorder in self._recorders(player, step):
             recorder.tally.unanswered += 1
             recorder.tally.unanswered_wait_ns.record(wait_ns)
-            recorder.samples.note_unanswered(self.due_ns, self.sent_ns, 1)
+            recorder.samples.note_unanswered(self.due_ns, self.sent_ns, 1, self.held_until_ns)
             recorder.tally.broken_off += answer is not None and answer.messages > 0
-
-
-def _count_sent(recorder: Recorder, due_ns: int, sent_ns: int, *, has_left: bool, awaits: bool) -> None:
-    """Counts a message that was due, and has left or not."""
-    tally = recorder.tally
-    tally.due += 1
-    if not has_left:
-        tally.dropped += 1
-        return
-    tally.sent += 1
-    if not awaits:
-        tally.unawaited += 1
-        recorder.samples.note_unanswered(due_ns, sent_ns, 1)

@@ -6,7 +6,7 @@ import types
 from typing import TYPE_CHECKING
 
 from ws_load_test.common.clock import NS_PER_MS, monotonic_ns
-from ws_load_test.metrics.scenario_metrics import part_key
+from ws_load_test.metrics.scenario_metrics import AT_NO_STEP, part_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -23,7 +23,7 @@ def watch(code: Awaitable[None], player: Player) -> Generator[object]:
     running = code.__await__()
     error: BaseException | None = None
     while True:
-        place, begun_ns = player.place, monotonic_ns()
+        step, begun_ns = player.step, monotonic_ns()
         try:
             awaited = next(running) if error is None else running.throw(error)
         except StopIteration:
@@ -31,7 +31,7 @@ def watch(code: Awaitable[None], player: Player) -> Generator[object]:
         finally:
             took_ns = monotonic_ns() - begun_ns
             if took_ns > LONG_HOLD_UP_NS:
-                tally = player.connection.owner.tally
+                place, tally = AT_NO_STEP if step is None else step.name, player.connection.owner.tally
                 tally.hold_up_ns.record(took_ns)
                 tally.held_up_at[part_key(player.role.name, place)] += took_ns
         error = None

@@ -20,6 +20,8 @@ class IdleSession(Protocol):
     """A session that can take up an iteration."""
 
     finishing: bool
+    held_until_ns: int
+    """Instant before which no session was free for an iteration that waited."""
 
     @property
     def is_over(self) -> bool:
@@ -59,9 +61,15 @@ class IterationSchedule:
 
     def take_idle(self, session: IdleSession) -> None:
         """Takes a session that can take up an iteration, and gives it one that is due."""
-        self._drop_before(monotonic_ns() - self._timeout_ns)
+        now_ns = monotonic_ns()
+        self._drop_before(now_ns - self._timeout_ns)
         if self._waiting:
-            session.begin_iteration(self._waiting.popleft())
+            due_ns = self._waiting.popleft()
+            if due_ns >= self._parts.rows.measured_from_ns:
+                self._parts.rows.role(self._role).iteration_wait_ns.record(max(0, now_ns - due_ns))
+            # The message leaves late for want of a session, which is no lateness of the generator.
+            session.held_until_ns = now_ns
+            session.begin_iteration(due_ns)
         else:
             self._idle.append(session)
 

@@ -7,11 +7,11 @@ a further message of an answer that has begun. What is left is a push.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault
-from ws_load_test.engine.scenario.exchange import DEADLINE
+from ws_load_test.engine.scenario.alarms import DEADLINE
 from ws_load_test.engine.scenario.reactions import ReactionState, react
 from ws_load_test.engine.scenario.repeating import RepeatingStep
 from ws_load_test.engine.scenario.shared import SharedParts, SteppingSession
@@ -93,6 +93,8 @@ class Player(StepSender):
         "wake_ns",
     )
 
+    timer_type: ClassVar[type[RepeatingStep]] = RepeatingStep
+
     def __init__(self, load: PlayerLoad, role: CompiledRole, connection: Connection, row: Row) -> None:
         """Takes what the sessions of a worker share, and the feed's row of this one."""
         super().__init__(role, connection, row)
@@ -148,7 +150,7 @@ class Player(StepSender):
 
     def on_message(self, opcode: int, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - text or binary
         """Takes a message read at an instant. Returns 0: steps count what completes them themselves."""
-        return 0 if self.take(payload, at_ns) else self.connection.count_unsolicited(payload)
+        return 0 if self.take(payload, at_ns) else self.count_push(payload, at_ns)
 
     def take(self, payload: bytes, at_ns: int) -> bool:
         """Takes a message read at an instant. Returns False if no step and no reaction takes it."""
@@ -216,6 +218,10 @@ class Player(StepSender):
             self.ring(self, at_ns)
         elif self.phase < LEAVING and not self.finishing:
             self.load.retire(self)
+
+    def has_deadline(self, at_ns: int) -> bool:
+        """Returns True if an alarm for the deadline is needed at an instant (`DeadlineTarget`)."""
+        return self.needs_alarm(self, at_ns)
 
     def completed(self, player: SteppingSession, at_ns: int) -> None:  # noqa: ARG002 - itself
         """Takes note that the present step was completed by a message read at an instant."""
@@ -288,7 +294,7 @@ class Player(StepSender):
             self.states = tuple(
                 ReactionState(self, reaction, now_ns) if reaction.needs_state else None for reaction in role.reactions
             )
-        self.timers = tuple(RepeatingStep(self, timer, now_ns) for timer in role.timers)
+        self.timers = tuple(self.timer_type(self, timer, now_ns) for timer in role.timers)
         self._settle()
 
     def _settle(self) -> None:

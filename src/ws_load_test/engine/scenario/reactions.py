@@ -21,7 +21,7 @@ SILENCE = 0
 class ReactionState:
     """Memory of one session of the messages that a reaction took."""
 
-    __slots__ = ("_is_silent", "_last_ns", "_player", "_reaction", "_sequences")
+    __slots__ = ("_is_silent", "_last_ns", "_longest_ns", "_player", "_reaction", "_sequences")
 
     def __init__(self, player: SteppingSession, reaction: CompiledReaction, now_ns: int) -> None:
         """Begins: the first message may take as long as any other."""
@@ -30,6 +30,8 @@ class ReactionState:
         self._sequences: dict[str | None, Sequence] = {}
         """Numbers that have come, by the value that they are apart for."""
         self._last_ns = now_ns
+        self._longest_ns = 0
+        """Longest time without one so far, within the measured time."""
         self._is_silent = False
         """The present silence is counted as a stall."""
         self._watch()
@@ -37,9 +39,12 @@ class ReactionState:
     def note(self, payload: bytes, at_ns: int, tally: ReactionTally) -> None:
         """Takes note of a message."""
         if self._is_silent:
+            self._longest_ns = max(self._longest_ns, self._silent_ns(at_ns))
             tally.silence_ns.record(max(0, at_ns - self._last_ns))
             self._is_silent, self._last_ns = False, at_ns
             self._watch()
+        elif at_ns - self._last_ns > self._longest_ns:
+            self._longest_ns = max(self._longest_ns, self._silent_ns(at_ns))
         self._last_ns = at_ns
         read_number = self._reaction.read_number
         if read_number is not None:
@@ -82,9 +87,17 @@ class ReactionState:
         """Counts what is still missing when the session ends."""
         tally = player.load.rows.reaction(self._reaction.key)
         self._settle(tally)
+        now_ns = monotonic_ns()
+        if now_ns >= player.load.rows.measured_from_ns:
+            tally.longest_silence_ns.record(max(self._longest_ns, self._silent_ns(now_ns)))
         if self._is_silent:
-            tally.silence_ns.record(max(0, monotonic_ns() - self._last_ns))
+            tally.silence_ns.record(max(0, now_ns - self._last_ns))
             self._is_silent = False
+
+    def _silent_ns(self, at_ns: int) -> int:
+        """Returns the part of the measured time between the last message and an instant."""
+        rows = self._player.load.rows
+        return max(0, min(at_ns, rows.measured_until_ns) - max(self._last_ns, rows.measured_from_ns))
 
     def _watch(self) -> None:
         silence_ns = self._reaction.silence_ns
@@ -100,7 +113,9 @@ class ReactionState:
             self._watch()
         else:
             self._is_silent = True
-            player.load.rows.reaction(self._reaction.key).stalls += 1
+            tally = player.load.rows.reaction(self._reaction.key)
+            tally.stalls += 1
+            tally.longest_silence_ns.record(self._silent_ns(monotonic_ns()))
 
 
 class ReactingSession(SteppingSession, Protocol):

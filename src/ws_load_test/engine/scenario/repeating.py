@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ws_load_test.engine.scenario.exchange import DEADLINE, Exchange
+from ws_load_test.engine.scenario.alarms import DEADLINE
+from ws_load_test.engine.scenario.exchange import Exchange
 
 if TYPE_CHECKING:
     from ws_load_test.engine.scenario.compiled import CompiledTimer
@@ -39,6 +40,10 @@ class RepeatingStep(Exchange):
             self._drop(at_ns)
         else:
             self.begin(player, self.timer.step, at_ns)
+
+    def has_deadline(self, at_ns: int) -> bool:
+        """Returns True if an alarm for the deadline is needed at an instant (`DeadlineTarget`)."""
+        return self.needs_alarm(self.player, at_ns)
 
     def completed(self, player: SteppingSession, at_ns: int) -> None:  # noqa: ARG002 - it goes on by the clock
         """Takes note that the step is complete: the session may have waited for it to end."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ws_load_test.engine.scenario.compiled_step import CompiledStep, StepStream
 from ws_load_test.messages.fields import PublishMarker
 from ws_load_test.plan.correlation import parse_number_place
-from ws_load_test.plan.scenario.model import Step
-from ws_load_test.plan.scenario.python_role import PythonRole, checks_of, split_place
+from ws_load_test.plan.scenario.model import Step, split_place
+from ws_load_test.plan.scenario.python_role import PythonRole, checks_of
 
 if TYPE_CHECKING:
     from ws_load_test.engine.scenario.compiled_step import Publishing, StepTimes
@@ -53,7 +53,8 @@ class RoleCode:
         self._rows = rows
         self._times = times
         self._spoken = SpokenText(texts, publishes=self.publishes)
-        self._steps: dict[AskedStep, CompiledStep] = {}
+        self.steps: dict[tuple[object, ...], CompiledStep] = {}
+        """Steps that have been asked for, by the fields of `AskedStep`."""
 
     def step(self, asked: AskedStep) -> CompiledStep:
         """Returns a step, compiled when it is asked for first.
@@ -61,11 +62,11 @@ class RoleCode:
         Raises:
             ValueError: A check is none, or the place of a count.
         """
-        step = self._steps.get(asked)
+        step = self.steps.get(asked)
         if step is None:
-            if len(self._steps) >= MAX_KNOWN_STEPS:
-                del self._steps[next(iter(self._steps))]
-            step = self._steps[asked] = self._compiled(asked)
+            if len(self.steps) >= MAX_KNOWN_STEPS:
+                del self.steps[next(iter(self.steps))]
+            step = self.steps[asked] = self._compiled(asked)
         return step
 
     def _checks(self, written: Checks) -> tuple[Check, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ws_load_test.common.faults import Fault
 from ws_load_test.metrics.catalog import PER_STEP_FIELDS
 from ws_load_test.metrics.sample_buffer import CAPACITY, FAR_FUTURE_NS, SampleBuffer
@@ -12,7 +14,6 @@ from ws_load_test.metrics.scenario_metrics import ReactionTally, RoleTally, part
 from ws_load_test.metrics.tally import Tally
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ws_load_test.engine.conversations.streamed import Recorder
@@ -31,12 +32,17 @@ class StepSamples(SampleBuffer):
         self.totals = totals
 
     def count_rows(
-        self, due: NDArray[np.int64], sent: NDArray[np.int64], done: NDArray[np.int64], count: NDArray[np.int64]
+        self,
+        due: NDArray[np.int64],
+        free: NDArray[np.int64],
+        sent: NDArray[np.int64],
+        done: NDArray[np.int64],
+        count: NDArray[np.int64],
     ) -> None:
         """Counts rows into both."""
-        super().count_rows(due, sent, done, count)
+        super().count_rows(due, free, sent, done, count)
         if self.totals is not None:
-            self.totals.samples.count_rows(due, sent, done, count)
+            self.totals.samples.count_rows(due, free, sent, done, count)
 
 
 class StepRow:
@@ -103,6 +109,8 @@ class ScenarioRows:
         """Counts of reactions by their key; a reaction looks its own up, for they are other ones after each report."""
         self.roles: dict[str, RoleTally] = {}
         """Counts of roles by their name, in the same way."""
+        self._iteration_times_ns: dict[str, array[int]] = {}
+        """Times of the iterations of each role since the last `flush`."""
         self.measured_from_ns = self.measured_until_ns = FAR_FUTURE_NS
 
     def step(self, role: str, name: str, *, always: bool = False, to_totals: bool = False) -> StepRow:
@@ -148,10 +156,24 @@ class ScenarioRows:
             tally = self.roles[name] = RoleTally()
         return tally
 
+    def count_iteration(self, role: str, took_ns: int) -> None:
+        """Counts an iteration that was completed."""
+        self.role(role).iterations_completed += 1
+        times = self._iteration_times_ns.setdefault(role, array("q"))
+        times.append(took_ns)
+        if len(times) == CAPACITY:
+            self._flush_iterations()
+
+    def _flush_iterations(self) -> None:
+        for role, times in self._iteration_times_ns.items():
+            self.role(role).iteration_time_ns.record_block(np.frombuffer(times, np.int64))
+        self._iteration_times_ns = {}
+
     def flush(self) -> None:
         """Adds to the tallies of the rows, and to the totals, what they lack."""
         for row in self._steps.values():
             row.flush()
+        self._flush_iterations()
 
     def collect_into(self, total: Tally) -> None:
         """Adds the counts since the last call; what is in the totals as well is there since `flush`."""

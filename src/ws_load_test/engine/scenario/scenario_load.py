@@ -18,6 +18,7 @@ from ws_load_test.engine.scenario.audience_player import AudienceCoroutinePlayer
 from ws_load_test.engine.scenario.compiled import CompiledRole
 from ws_load_test.engine.scenario.compiled_step import StepTimes
 from ws_load_test.engine.scenario.coroutine_player import CoroutinePlayer
+from ws_load_test.engine.scenario.followed_player import FollowedSessions
 from ws_load_test.engine.scenario.iterations import IterationSchedule
 from ws_load_test.engine.scenario.player import Player
 from ws_load_test.engine.scenario.role_schedule import RoleSchedule, sessions_by_worker
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ws_load_test.engine.conversations.streamed import Recorder
     from ws_load_test.engine.exchange_traces import TraceLog
     from ws_load_test.engine.fan_out.audience import Audience
+    from ws_load_test.engine.scenario.followed_player import PlayerType
     from ws_load_test.engine.sessions.connection import Connection
     from ws_load_test.engine.sessions.sender import Conversation
     from ws_load_test.engine.sessions.session import SessionListener
@@ -106,6 +108,8 @@ class ScenarioLoad:
         """Iterations of the roles that have a rate, by the role's name."""
         self._arrivals: dict[str, RoleArrivals] = {}
         """Arrivals of the roles that have a rate of them, by the role's name."""
+        self.followed: FollowedSessions | None = None
+        """Sessions of which each step and message is noted; None: there are none."""
         self._started_ns = 0
         self._waiting: set[int] = set()
         """Numbers of the sessions that were there at the start, and have not begun."""
@@ -159,9 +163,17 @@ class ScenarioLoad:
             self._schedules[role.name] = IterationSchedule(role.name, schedule, self, self._plan.timeout_ns)
         if plan.arrive_per_s is not None:
             schedule = RoleSchedule(plan.arrive_per_s, weights, share.index, plan.arrivals, plan.seed)
-            before = share.size(role.first_number)
-            numbers = [share.global_index(before + place) for place in range(weights[share.index])]
-            self._arrivals[role.name] = RoleArrivals(role.name, schedule, numbers, self)
+            self._arrivals[role.name] = RoleArrivals(role.name, schedule, self._numbers(role), self)
+
+    def _numbers(self, role: CompiledRole) -> Sequence[int]:
+        """Returns the numbers of a role's sessions on this worker."""
+        share, first = self._share, role.first_number
+        places = range(share.size(first), share.size(first + role.plan.sessions))
+        return [share.global_index(place) for place in places]
+
+    def follow_some(self) -> None:
+        """Follows some sessions of each role from now on: their steps and messages are noted for excerpts."""
+        self.followed = FollowedSessions({role.name: self._numbers(role) for role in self.roles}, self.rows)
 
     def publish_to(self, audience: Audience) -> None:
         """Has messages that others receive delivered to an audience."""
@@ -191,14 +203,17 @@ class ScenarioLoad:
         role, row = self.role_of(number), self._row_of(number)
         if self.audience is None:
             kind = self.player_type if role.code is None else self.coroutine_player_type
-            return kind(self, role, connection, row)
+            return self._kind(kind, number)(self, role, connection, row)
         assert isinstance(connection, SubscriberConnection)
         recipient = self.audience.recipient(connection)
         if role.code is not None:
-            of_code = AudienceCoroutinePlayer if self.traces is None else TracingAudienceCoroutinePlayer
-            return of_code(self, role, connection, row, recipient)
-        of_steps = AudiencePlayer if self.traces is None else TracingAudiencePlayer
-        return of_steps(self, role, connection, row, recipient)
+            kind_of_code = AudienceCoroutinePlayer if self.traces is None else TracingAudienceCoroutinePlayer
+            return self._kind(kind_of_code, number)(self, role, connection, row, recipient)
+        kind_of_audience = AudiencePlayer if self.traces is None else TracingAudiencePlayer
+        return self._kind(kind_of_audience, number)(self, role, connection, row, recipient)
+
+    def _kind(self, kind: PlayerType, number: int) -> PlayerType:
+        return kind if self.followed is None else self.followed.kind_of(kind, number)
 
     def sender(self, connection: Connection, conversation: Conversation) -> Player:  # noqa: ARG002 - steps have theirs
         """Returns the part of the load that a new connection carries."""
@@ -256,6 +271,8 @@ class ScenarioLoad:
             tally.sessions_completed += 1
         else:
             tally.failed_at[player.place] += 1
+            if self.followed is not None:
+                self.followed.failed(player)
 
     def leaving(self, player: Player) -> None:
         """Takes note that a session goes through `leave`: it need not receive any more what others publish."""
@@ -287,6 +304,8 @@ class ScenarioLoad:
         for player in senders:
             self._take(player, start_ns, first=True)
         self._started_ns = start_ns
+        if self.followed is not None:
+            self.followed.load_began(start_ns)
 
     def add(self, sender: Player) -> None:
         """Takes in a session that has become ready after the start."""
@@ -328,9 +347,7 @@ class ScenarioLoad:
         """Counts an iteration whose last step was complete at an instant."""
         due_ns = player.iteration_due_ns
         if due_ns >= self.rows.measured_from_ns:
-            tally = self.rows.role(player.role.name)
-            tally.iterations_completed += 1
-            tally.iteration_time_ns.record(max(0, done_ns - due_ns))
+            self.rows.count_iteration(player.role.name, max(0, done_ns - due_ns))
 
     def end(self, now_ns: int) -> int:
         """Lets every session end its step in flight. Returns 0: there is no limit that left anything."""

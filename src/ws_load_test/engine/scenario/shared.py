@@ -58,8 +58,8 @@ class SteppingSession(Speaker, Protocol):
         """Writes a message. Returns False if it cannot leave."""
         ...
 
-    def capture(self, captures: Captures, payload: bytes, where: str) -> None:
-        """Keeps values of a message."""
+    def capture(self, captures: Captures, payload: bytes, where: str) -> Fault | None:
+        """Keeps values of a message. Returns the last fault of a place that has none."""
         ...
 
     def fail(self, step: CompiledStep, fault: Fault) -> None:

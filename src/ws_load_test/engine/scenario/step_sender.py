@@ -59,6 +59,10 @@ class StepSender(Exchange):
             return False
         return step.completes(payload, self.seq, self)
 
+    def count_push(self, payload: bytes, at_ns: int) -> int:  # noqa: ARG002 - a session that is followed notes it
+        """Counts a message that no step and no reaction takes. Returns 0."""
+        return self.connection.count_unsolicited(payload)
+
     def on_replies(self, count: int, at_ns: int) -> None:
         """Does nothing: no message is counted as a reply here."""
 
@@ -90,12 +94,19 @@ class StepSender(Exchange):
             connection.write_buffered(frame[written:])
         return True
 
-    def capture(self, captures: Captures, payload: bytes, where: str) -> None:
-        """Keeps values of a message; a place that has none is a fault, and the value stays what it was."""
+    def capture(self, captures: Captures, payload: bytes, where: str) -> Fault | None:
+        """Keeps values of a message; a place that has none is a fault, and the value stays what it was.
+
+        Returns:
+            The last such fault; None if all places have values.
+        """
+        fault = None
         for name, place, read in captures:
             value = read(payload)
             if value is not None:
                 self.values[name] = value
                 continue
             text = f"completed {where} with a message that has no {place} to capture"
-            self.connection.owner.fault(Fault(FaultKind.CHECK_FAILED, text=text))
+            fault = Fault(FaultKind.CHECK_FAILED, text=text)
+            self.connection.owner.fault(fault)
+        return fault

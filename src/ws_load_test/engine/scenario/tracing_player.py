@@ -46,16 +46,18 @@ class TracingPlayer(Player):
             self._log.answered(self._traceparent, at_ns - self.due_ns)
         super()._complete(player, step, payload, at_ns)
 
-    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> None:
+    def _check(self, player: SteppingSession, step: CompiledStep, payload: bytes) -> Fault | None:
         self._log.at_fault = self._traceparent
-        super()._check(player, step, payload)
+        fault = super()._check(player, step, payload)
         self._log.at_fault = ""
+        return fault
 
-    def capture(self, captures: Captures, payload: bytes, where: str) -> None:
+    def capture(self, captures: Captures, payload: bytes, where: str) -> Fault | None:
         """Keeps values of a message; a place that has none is a fault of its step."""
         self._log.at_fault = self._traceparent
-        super().capture(captures, payload, where)
+        fault = super().capture(captures, payload, where)
         self._log.at_fault = ""
+        return fault
 
     def fail(self, step: CompiledStep, fault: Fault) -> None:
         """Ends the session, which has failed at a step."""

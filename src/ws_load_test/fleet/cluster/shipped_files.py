@@ -16,7 +16,7 @@ import msgspec
 from ws_load_test.common.errors import UsageError
 from ws_load_test.common.units import format_bytes
 from ws_load_test.plan.scenario.code_files import code_files
-from ws_load_test.plan.scenario.python_role import split_place
+from ws_load_test.plan.scenario.model import split_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ import difflib
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 
@@ -48,12 +48,11 @@ from ws_load_test.plan.options.messages import (
 from ws_load_test.plan.options.presets import named_by_preset, with_preset
 from ws_load_test.plan.options.rows.load import SCHEDULE
 from ws_load_test.plan.options.scenario.one_role import named_by_option, with_one_role
-from ws_load_test.plan.options.scenario.problems import PlanSource, WrittenRoles, located
-from ws_load_test.plan.options.scenario.read import FILE_KEYS, read_scenario, source_of
+from ws_load_test.plan.options.scenario.problems import FILE_KEYS, PlanSource, WrittenRoles, located, source_of
 from ws_load_test.plan.options.session_policy import check_commands_and_node, read_misbehaving, read_reconnect
 from ws_load_test.plan.options.spec import Owner, Texts
 from ws_load_test.plan.options.target import proxy_hint, read_target, unused_names
-from ws_load_test.plan.options.thresholds import check_condition_parts, read_thresholds
+from ws_load_test.plan.options.thresholds import bounded_by_conditions, check_condition_parts, read_thresholds
 from ws_load_test.plan.other_tools import OPTION_NAMES
 from ws_load_test.plan.plan import Plan
 from ws_load_test.plan.plan_warnings import room_warnings, threshold_warnings
@@ -61,6 +60,9 @@ from ws_load_test.plan.presets import Preset
 from ws_load_test.plan.schedule import LoadProfile, round_half_down
 from ws_load_test.plan.target import is_on_this_machine
 from ws_load_test.plan.values import check_rate
+
+if TYPE_CHECKING:
+    from ws_load_test.plan.options.scenario.read import ReadScenario
 
 DEFAULT_DURATION_NS = 10 * 10**9
 LARGEST_IN_FLIGHT_BYTES = 1 << 30
@@ -99,7 +101,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
     problems += missing_companions(values, given)
     target = read_target(values, problems)
     _check_schedule(values, problems)
-    scenario = read_scenario(given, values, problems, preset)
+    scenario = _read_scenario(given, values, problems, preset) if "role" in given else None
     if scenario is None:
         message = read_message(values, problems)
         correlation = read_correlation(values, message, problems)
@@ -139,7 +141,7 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         setup_messages=setup_messages,
         correlation=correlation,
         fan_out=fan_out,
-        scenario=None if scenario is None else scenario.scenario,
+        scenario=None if scenario is None else bounded_by_conditions(scenario.scenario, thresholds),
         reconnect=reconnect,
         misbehaving=misbehaving,
         duration_ns=duration_ns,
@@ -162,6 +164,15 @@ def read_plan(options: Mapping[str, Any]) -> Plan:
         hints += unused_names(plan.target)
     hints += room_warnings(plan)
     return msgspec.structs.replace(plan, warnings=plan.warnings + threshold_warnings(plan) + tuple(hints))
+
+
+def _read_scenario(
+    given: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem], preset: Preset | None
+) -> ReadScenario:
+    """Reads the roles of a plan; one without any starts without the reader of roles."""
+    from ws_load_test.plan.options.scenario.read import read_scenario  # noqa: PLC0415 - of use here alone
+
+    return read_scenario(given, values, problems, preset)
 
 
 def _expanded(options: Mapping[str, Any]) -> tuple[dict[str, Any], Preset | None, list[OptionProblem]]:

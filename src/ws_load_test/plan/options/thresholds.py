@@ -9,7 +9,7 @@ from ws_load_test.common.errors import OptionProblem, PlanError, option_name
 from ws_load_test.plan.condition_sense import check_objective, check_unwanted
 from ws_load_test.plan.options.rows.fan_out import is_fan_out
 from ws_load_test.plan.plan import Plan
-from ws_load_test.plan.scenario.condition_parts import why_no_part
+from ws_load_test.plan.scenario.condition_parts import why_no_part, with_silences
 from ws_load_test.plan.scenario.model import Scenario
 from ws_load_test.plan.thresholds import parse_condition, why_not_of_plan
 
@@ -49,6 +49,11 @@ def read_thresholds(
     """Returns the fields of the plan that say when a run has failed; adds to `problems` what is wrong with them."""
     fan_out = is_fan_out(values) if scenario is None else bool(scenario.audience)
     return {name: read_conditions(name, values[name], problems, fan_out=fan_out) for name in OPTIONS if name in values}
+
+
+def bounded_by_conditions(scenario: Scenario, thresholds: Mapping[str, tuple[str, ...]]) -> Scenario:
+    """Returns the scenario, whose reactions look for the silences that conditions name."""
+    return with_silences(scenario, [parse_condition(text) for texts in thresholds.values() for text in texts])
 
 
 def check_condition_parts(plan: Plan) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ws_load_test.metrics.catalog import CONDITION_METRICS
 from ws_load_test.metrics.scenario_metrics import REACTION, STEP, names_part, part_key
-from ws_load_test.plan.thresholds import is_of_scenario
+from ws_load_test.plan.thresholds import LONGEST_SILENCE, is_of_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ws_load_test.metrics.metric_spec import MetricSpec
     from ws_load_test.plan.scenario.model import Reaction, Role, Scenario, Step
-    from ws_load_test.plan.thresholds import ConditionMetric
+    from ws_load_test.plan.thresholds import Condition, ConditionMetric
 
 MOST_NAMES = 10
 """Names that a sentence lists, where none of them is near to the one that was written."""
@@ -76,6 +78,7 @@ def _lack_of_step(short: str, name: str, steps: Sequence[Step | Reaction]) -> st
 
 def _lack_of_reaction(short: str, reactions: Sequence[Step | Reaction]) -> str:
     needed = {"age": "age", "undated": "age", "silence": "silence_ns", "silence_time": "silence_ns"}
+    needed["longest_silence"] = "silence_ns"
     needed |= dict.fromkeys(_OF_SEQUENCE, "sequence")
     field = needed.get(short, "")
     if not field or any(getattr(one, field) for one in reactions):
@@ -90,6 +93,29 @@ def _parts(spec: MetricSpec, scenario: Scenario) -> Mapping[str, list[Step | Rea
         for one in role.reactions if spec.unit_name == REACTION else steps_of(role):
             found.setdefault(part_key(role.name, one.name), []).append(one)
     return found
+
+
+def with_silences(scenario: Scenario, conditions: Iterable[Condition]) -> Scenario:
+    """Returns the scenario with the bounds of silence that conditions name where its reactions have none.
+
+    ``on.head.silence > 30s`` needs no ``silence``: the time itself is one that is looked for.
+    """
+    bounds = [(one.metric.part, int(one.limit)) for one in conditions if one.metric.name == LONGEST_SILENCE]
+    if not any(limit_ns > 0 for _, limit_ns in bounds):
+        return scenario
+
+    def bounded(role: Role, reaction: Reaction) -> Reaction:
+        key = part_key(role.name, reaction.name)
+        limits = [limit_ns for part, limit_ns in bounds if limit_ns > 0 and names_part(part, key)]
+        if reaction.silence_ns is not None or not limits:
+            return reaction
+        return msgspec.structs.replace(reaction, silence_ns=min(limits))
+
+    roles = [
+        msgspec.structs.replace(role, reactions=tuple(bounded(role, one) for one in role.reactions))
+        for role in scenario.roles
+    ]
+    return msgspec.structs.replace(scenario, roles=tuple(roles))
 
 
 def _shown(metric: ConditionMetric) -> str:

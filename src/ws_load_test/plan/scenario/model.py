@@ -292,3 +292,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for role in self.roles
         )
         return msgspec.structs.replace(self, roles=roles)
+
+
+def split_place(place: str) -> tuple[str, str]:
+    """Returns the path of the file and the name of the role of ``game.py:player``."""
+    path, _, name = place.rpartition(":")
+    return path, name

@@ -26,7 +26,7 @@ from ws_load_test.common.units import quoted_path
 from ws_load_test.plan.codecs import CODECS
 from ws_load_test.plan.correlation import Check, parse_check
 from ws_load_test.plan.fan_out import SelfDelivery
-from ws_load_test.plan.scenario.model import Reaction
+from ws_load_test.plan.scenario.model import Reaction, split_place
 
 _CACHED_READERS = 256
 
@@ -248,12 +248,6 @@ def role(
         return PythonRole(function, deliver_to=deliver_to, self_delivery=self_delivery)
 
     return made if coroutine is None else made(coroutine)
-
-
-def split_place(place: str) -> tuple[str, str]:
-    """Returns the path of the file and the name of the role of ``game.py:player``."""
-    path, _, name = place.rpartition(":")
-    return path, name
 
 
 @lru_cache

@@ -31,13 +31,13 @@ class WaitTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def draw_ns(self, random: Random) -> int:
         """Returns the next time in ns, from 0 to `LONGEST_NS`."""
         if self.kind == "exp":
-            # `Random.expovariate` without its call. A double never comes near `LONGEST_NS` times a mean that is.
-            drawn = -math.log(1.0 - random.random()) * self.ns
-        elif self.kind == "fixed":
+            # `Random.expovariate`, without its call.
+            return min(LONGEST_NS, round(-math.log(1.0 - random.random()) * self.ns))
+        if self.kind == "fixed":
             return self.ns
-        elif self.kind == "uniform":
+        if self.kind == "uniform":
             return self.ns + int(random.random() * (self.longest_ns - self.ns + 1))
-        elif self.kind == "normal":
+        if self.kind == "normal":
             drawn = random.gauss(self.ns, self.deviation_ns)
         else:
             drawn = self.ns * random.lognormvariate(0.0, self.sigma)

@@ -128,7 +128,10 @@ def iterations(counts: IterationCounts) -> str:
         parts.append(f"{format_count(counts.dropped)} dropped")
     if open_ := counts.begun - counts.completed:
         parts.append(f"{format_count(open_)} not completed")
-    return ", ".join(parts)
+    waited = ""
+    if counts.waited and counts.wait_ns is not None:
+        waited = f"; {format_count(counts.waited)} waited for a session (p99 {format_duration(counts.wait_ns.p99)})"
+    return ", ".join(parts) + waited
 
 
 def reaction_lines(summary: Summary) -> list[LabeledText]:

@@ -126,7 +126,13 @@ def bars(  # noqa: PLR0917 - as `line`
         "marker": {
             "color": color,
             "line": {"color": color, "width": 1},
-            "pattern": {"shape": _PATTERNS[number % len(_PATTERNS)], "fgcolor": "var(--paper)", "size": 6},
+            "pattern": {
+                "shape": _PATTERNS[number % len(_PATTERNS)],
+                # Without it, all that is not the pattern would be transparent.
+                "fillmode": "overlay",
+                "fgcolor": "var(--paper)",
+                "size": 6,
+            },
         },
         "showlegend": True,
     }

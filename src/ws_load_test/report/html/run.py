@@ -27,7 +27,7 @@ from ws_load_test.report.content.repeat import repeat_note
 from ws_load_test.report.content.requested import requested_rows
 from ws_load_test.report.content.sessions import PHASES, misbehaving, opening_notes, reconnects
 from ws_load_test.report.content.streams import NUMBER_HEADINGS, stream_notes, stream_numbers
-from ws_load_test.report.html import fan_out, scenario, time_charts
+from ws_load_test.report.html import fan_out, scenario, session_timelines, time_charts
 from ws_load_test.report.html.document import (
     Chart,
     Command,
@@ -99,6 +99,7 @@ class _Page:
     def sections(self) -> list[Section]:
         return [
             *scenario.section(self.results, self.course),
+            *session_timelines.section(self.results.aggregate.tally.roles),
             *fan_out.section(self.results, self.course),
             Section(self._title_of_times(), self._times()),
             *self._streams(),

@@ -182,7 +182,8 @@ LIMITS = (
     OptionSpec(
         name="engine",
         metavar="NAME",
-        help="data plane: native (compiled, by io_uring if allowed), native-epoll, portable, or auto: native where it can run the plan",
+        help="data plane: native (compiled; closed loops by io_uring where it is allowed), native-epoll, portable, or "
+        "auto: native where it can run the plan",
         group=Group.GENERATOR,
         parse=option_values.choice("auto", "native", "native-epoll", "portable"),
         default="auto",

@@ -61,6 +61,7 @@ EXCLUDED: Mapping[str, str] = {
 _PORTABLE = "a scenario runs in the portable engine"
 _EXCLUDED_VALUES: Mapping[tuple[str, str], str] = {
     ("engine", "native"): f"{_PORTABLE}; leave it out",
+    ("engine", "native-epoll"): f"{_PORTABLE}; leave it out",
     ("reply_instant", "kernel"): f"{_PORTABLE}, which takes the instant at which a message was read; leave it out",
 }
 """Option and value -> the same, where another value is no problem."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import OptionProblem
 from ws_load_test.plan.options.scenario.values import python_role
-from ws_load_test.plan.scenario.model import Role, Scenario
-from ws_load_test.plan.scenario.python_role import split_place
+from ws_load_test.plan.scenario.model import Role, Scenario, split_place
 
 if TYPE_CHECKING:
     from ws_load_test.plan.plan import Plan

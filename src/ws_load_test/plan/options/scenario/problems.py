@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ws_load_test.common.errors import OptionProblem, option_name
 from ws_load_test.common.units import one_line
 from ws_load_test.plan.options.scenario.toml_lines import Path, lines_of
+from ws_load_test.plan.scenario.model import split_place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
 
+FILE_KEYS = ("role",)
+"""Keys of a plan file that are no options of the command line."""
 LONGEST_PROBLEM = 600
 """Characters of a problem, which may repeat a value: a sentence is to be read at once."""
 
@@ -59,6 +63,26 @@ class WrittenRoles:
     def __init__(self, value: object, source: PlanSource) -> None:
         self.value = value
         self.source = source
+
+
+def source_of(given: Mapping[str, Any]) -> PlanSource | None:
+    """Returns the plan file that has the roles among options; None without roles, or where they are of Python."""
+    role = given.get("role")
+    return role.source if isinstance(role, WrittenRoles) else None
+
+
+def files_of(role: Any) -> Iterator[str]:
+    """Yields the files of messages and coroutines that roles name, as far as these can be read."""
+    value = role.value if isinstance(role, WrittenRoles) else role
+    if isinstance(value, Mapping):
+        send = value.get("send")
+        if isinstance(send, str) and send.startswith("@"):
+            yield send[1:]
+        code = value.get("python")
+        if isinstance(code, str):
+            yield split_place(code)[0]
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        yield from files_of(inner)
 
 
 class Problems:

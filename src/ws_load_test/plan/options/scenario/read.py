@@ -1,8 +1,11 @@
-"""Builds the scenario of a plan from the table `role`, and the parts of the plan that depend on it."""
+"""Builds the scenario of a plan from the table `role`, and the parts of the plan that depend on it.
+
+Only plans that have one import this, and what it needs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +19,18 @@ from ws_load_test.plan.correlation import DEFAULT_STALL_NS
 from ws_load_test.plan.options.messages import connection_texts, read_feed, read_openings
 from ws_load_test.plan.options.scenario.audience import check_audience
 from ws_load_test.plan.options.scenario.excluded import excluded
-from ws_load_test.plan.options.scenario.problems import Problems, WrittenRoles
+from ws_load_test.plan.options.scenario.problems import Problems, WrittenRoles, source_of
 from ws_load_test.plan.options.scenario.roles import read_roles
 from ws_load_test.plan.options.scenario.shares import sessions_of
 from ws_load_test.plan.options.scenario.texts import Texts
 from ws_load_test.plan.options.scenario.written_role import WrittenRole
 from ws_load_test.plan.scenario.model import Role, Scenario
-from ws_load_test.plan.scenario.python_role import split_place
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
     from ws_load_test.messages import Feed
-    from ws_load_test.plan.options.scenario.problems import PlanSource
     from ws_load_test.plan.presets import Preset
 
-FILE_KEYS = ("role",)
-"""Keys of a plan file that are no options of the command line."""
 _EXAMPLE = "write for example [role.user] and [[role.user.steps]]"
 
 
@@ -45,30 +44,10 @@ class ReadScenario:
     warnings: tuple[str, ...]
 
 
-def source_of(given: Mapping[str, Any]) -> PlanSource | None:
-    """Returns the plan file that has the roles among options; None without roles, or where they are of Python."""
-    role = given.get("role")
-    return role.source if isinstance(role, WrittenRoles) else None
-
-
-def files_of(role: Any) -> Iterator[str]:
-    """Yields the files of messages and coroutines that roles name, as far as these can be read."""
-    value = role.value if isinstance(role, WrittenRoles) else role
-    if isinstance(value, Mapping):
-        send = value.get("send")
-        if isinstance(send, str) and send.startswith("@"):
-            yield send[1:]
-        code = value.get("python")
-        if isinstance(code, str):
-            yield split_place(code)[0]
-    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
-        yield from files_of(inner)
-
-
 def read_scenario(
     given: Mapping[str, Any], values: Mapping[str, Any], problems: list[OptionProblem], preset: Preset | None = None
-) -> ReadScenario | None:
-    """Returns the scenario of the options, None without one; adds to `problems` what is wrong with it.
+) -> ReadScenario:
+    """Returns the scenario of the options, which have a `role`; adds to `problems` what is wrong with it.
 
     Args:
         given: Options as they were given.
@@ -76,8 +55,6 @@ def read_scenario(
         problems: Problems found so far.
         preset: What every role does before its own; None: nothing.
     """
-    if "role" not in given:
-        return None
     problems.extend(excluded(given))
     found = Problems(source_of(given))
     roles = _written_roles(given["role"], found)

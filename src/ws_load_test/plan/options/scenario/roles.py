@@ -15,8 +15,8 @@ from ws_load_test.plan.options.scenario.keys import ROLE, read_table
 from ws_load_test.plan.options.scenario.steps import Placed, read_reactions, read_steps, read_timers
 from ws_load_test.plan.options.scenario.values import role_name
 from ws_load_test.plan.options.scenario.written_role import WrittenRole
-from ws_load_test.plan.scenario.model import Step, Timer
-from ws_load_test.plan.scenario.python_role import load_role, split_place, texts_in
+from ws_load_test.plan.scenario.model import Step, Timer, split_place
+from ws_load_test.plan.scenario.python_role import load_role, texts_in
 from ws_load_test.plan.values import kind_of
 
 if TYPE_CHECKING:
