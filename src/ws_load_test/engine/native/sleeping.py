@@ -103,6 +103,10 @@ class Sleepers:
         """Returns the slots of all."""
         return [slot for slot, _, _ in self.all()]
 
+    def is_asleep(self, slot: int) -> bool:
+        """Returns True if the session of a slot is asleep."""
+        return native.is_asleep(self._reactor, slot)
+
     def busy(self) -> list[int]:
         """Returns the slots of those that have messages in flight, or messages that wait for room."""
         return native.busy_asleep(self._reactor) if self.count else []
