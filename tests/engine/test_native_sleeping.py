@@ -1,12 +1,8 @@
 """Sessions that are asleep: nothing in Python stands for them, and every policy finds them."""
 
 import asyncio
-import contextlib
-import errno
 import gc
 import random
-import socket
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,13 +18,10 @@ from ws_load_test.engine.engine import LoadWindow
 from ws_load_test.engine.registry import ENGINES, why_missing
 from ws_load_test.metrics.tally import Tally
 from ws_load_test.plan.load_sharing import LoadSwitch
-from ws_load_test.testing import Certificates, FaultyServer, behaviors
+from ws_load_test.testing import FaultyServer, behaviors
 from ws_load_test.websocket import frames
 
 pytestmark = pytest.mark.skipif(bool(why_missing("native")), reason=f"not built: {why_missing('native')}")
-if not why_missing("native"):
-    from ws_load_test.engine.native.sleeping_looks import SleepingLooks
-    from ws_load_test.engine.native.tls_transport import TlsTransport
 
 LOADS = {"closed": {}, "open": {"rate": 500}}
 
@@ -45,7 +38,7 @@ def engine_for(url, **options):
     return ENGINES["native"]()(make_plan(url, workers=1, **options), Shard(0, 1))
 
 
-def begin(engine):
+def start(engine):
     now_ns = monotonic_ns()
     end_ns = None if engine._plan.duration_ns is None else now_ns + engine._plan.duration_ns
     engine.start(LoadWindow(now_ns, now_ns, end_ns, LoadSwitch()), lambda phase, at_ns: None)
@@ -62,14 +55,6 @@ async def ended(engine):
 
 def awake(engine):
     return sorted(connection.number for connection in engine._pool.connections)
-
-
-def open_sockets():
-    links = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            links.append(str(descriptor.readlink()))
-    return sum(link.startswith("socket:") for link in links)
 
 
 async def until(holds):
@@ -90,7 +75,7 @@ def test_the_load_wakes_no_session(load):
             20,
             [],
         )
-        begin(engine)
+        start(engine)
         await engine.wait()
         assert awake(engine) == []
         return await ended(engine)
@@ -115,7 +100,7 @@ def test_what_is_odd_in_a_session_wakes_that_one(load):
     async def main(url):
         engine = engine_for(url, connections=5, duration="30s", **LOADS[load])
         await engine.open()
-        begin(engine)
+        start(engine)
         await until(lambda: engine.status.open_sessions == 4)
         sessions, woken = engine.load_state.sessions, len(awake(engine))
         engine.stop()
@@ -136,7 +121,7 @@ def test_those_that_are_overdue_wake(load):
     async def main(url):
         engine = engine_for(url, connections=4, duration="30s", timeout="600ms", **LOADS[load])
         await engine.open()
-        begin(engine)
+        start(engine)
         await until(lambda: engine.status.open_sessions <= 2)
         assert awake(engine) == [] or engine.status.open_sessions < 4
         engine.stop()
@@ -153,7 +138,7 @@ def test_pings_wake_no_session():
     async def main(url):
         engine = engine_for(url, connections=10, rate=100, duration="30s", ping_interval="50ms")
         await engine.open()
-        begin(engine)
+        start(engine)
         total = Tally()
 
         def enough():
@@ -197,7 +182,7 @@ def test_a_storm_wakes_those_that_it_cuts_off():
         plan = {"reconnect": "1ms", "disconnect": "50%@10ms"}
         engine = engine_for(url, connections=10, rate=200, duration="30s", **plan)
         await engine.open()
-        begin(engine)
+        start(engine)
         total = Tally()
 
         def back():
@@ -237,51 +222,6 @@ def test_those_that_a_profile_takes_back_are_the_newest():
         assert run(main(server.url)).closed == {"1000": 6}
 
 
-@pytest.mark.parametrize("start", [run, asyncio.run], ids=["uvloop", "asyncio"])
-def test_a_session_under_tls_leaves_the_transports_of_the_event_loop(tmp_path, start):
-    certificates = Certificates()
-    authority = str(certificates.write_ca(tmp_path))
-
-    async def main(port):
-        before = open_sockets()
-        engine = engine_for(f"wss://localhost:{port}/", connections=3, messages=30, cacert=authority)
-        await engine.open()
-        for connection in engine._pool.connections:
-            assert isinstance(connection._transport, TlsTransport)
-            assert connection.slot >= 0
-        # The sockets that the event loop had are closed, and the target noticed nothing: its own are in this process.
-        await until(lambda: open_sockets() == before + 6)
-        begin(engine)
-        await engine.wait()
-        return await ended(engine)
-
-    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server:
-        tally = start(main(server.port))
-        assert server.seen.violations == []
-    assert (tally.opened, tally.sent, tally.answered, tally.lost) == (3, 30, 30, 0)
-    assert tally.closed == {"1000": 3}
-
-
-def test_a_session_under_tls_that_can_have_no_descriptor_stays_where_it_is(tmp_path, monkeypatch):
-    certificates = Certificates()
-    authority = str(certificates.write_ca(tmp_path))
-
-    def none_left(_):
-        raise OSError(errno.EMFILE, "too many open files")
-
-    async def main(port):
-        engine = engine_for(f"wss://localhost:{port}/", connections=2, messages=10, cacert=authority)
-        monkeypatch.setattr(socket.socket, "dup", none_left)
-        await engine.open()
-        begin(engine)
-        await engine.wait()
-        assert not any(isinstance(connection._transport, TlsTransport) for connection in engine._pool.connections)
-        return await ended(engine)
-
-    with FaultyServer(behaviors.echoes, tls=certificates.trusted()) as server:
-        assert run(main(server.port)).answered == 10
-
-
 def test_what_needs_python_keeps_a_session_awake():
     for options in ({"lifetime": "1h"}, {"skip_first": 1}, {"first_message": "hello"}):
         pool = engine_for("ws://127.0.0.1:9/", connections=1, **options)._pool
@@ -291,6 +231,8 @@ def test_what_needs_python_keeps_a_session_awake():
 
 @given(st.randoms(use_true_random=False), st.lists(st.integers(0, 3), min_size=1, max_size=5))
 def test_looks_at_all_of_them_are_looks_at_each(rng, lost):
+    from ws_load_test.engine.native.sleeping_looks import SleepingLooks
+
     together, apart = SleepingLooks(), [QueueLooks() for _ in lost]
     asleep = [rng.random() < 0.9 for _ in lost]
     suspected = cleared = 0

@@ -146,10 +146,6 @@ class SocketTransport(asyncio.Transport):
         """Ends the connection at once."""
         self._end(None)
 
-    def lose(self, error: OSError) -> None:
-        """Ends the connection at once, for an error."""
-        self._end(error)
-
     def _end(self, error: OSError | None) -> None:
         """Ends the connection at once, for an error if there is one."""
         lost = self._closing and not self._unsent

@@ -18,7 +18,6 @@ from ws_load_test.common.faults import HostErrorKind, classify_host_error
 from ws_load_test.common.loop_turns import TURN_NS
 from ws_load_test.engine.native.own_tls import carrier_of, has_tls
 from ws_load_test.engine.native.reactor import Reactor, tls_of
-from ws_load_test.engine.native.tls_transport import TlsTransport
 from ws_load_test.engine.sessions.connection import Connection
 from ws_load_test.engine.sessions.read_policy import NO_FAST_PATH
 from ws_load_test.engine.sessions.session_setup import SessionSetup
@@ -106,11 +105,6 @@ class NativeConnection(Connection):
     order: int
     """Sessions of the worker that have opened before it; set once it has opened."""
 
-    @property
-    def is_secure(self) -> bool:
-        """True under TLS."""
-        return self._secure
-
     def lend(self, reactor: Reactor) -> bool:
         """Hands the session over. Returns False if the compiled loop cannot take it now.
 
@@ -119,20 +113,15 @@ class NativeConnection(Connection):
         setup = self.receiver if isinstance(self.receiver, SessionSetup) else None
         if self.closing or self.ended or (setup and setup.blocks_load) or self._transport.get_write_buffer_size():
             return False
-        tls = 0
-        self.carrier = carrier = self._transport
+        carrier, tls = self._transport, 0
         if self._secure:
+            carrier = carrier_of(self._transport)
             tls = tls_of(self._transport.get_extra_info("ssl_object")) if has_tls() else 0
             if not tls:
                 raise UsageError("OpenSSL's connection is not where Python usually keeps it; take --engine portable")
-            if not isinstance(self._transport, TlsTransport):
-                carrier = carrier_of(self._transport)
-                if carrier.get_write_buffer_size():
-                    return False
-                self._leave_event_loop(carrier, tls)
-            if isinstance(self._transport, TlsTransport):
-                carrier = self._transport.carrier
-            self.carrier = carrier
+            if carrier.get_write_buffer_size():
+                return False
+        self.carrier = carrier
         if carrier.is_reading():
             carrier.pause_reading()
         early = b"".join(self._partial)
@@ -165,24 +154,6 @@ class NativeConnection(Connection):
         self._pinged_ns = int.from_bytes(ping)
         self.take_over(transport, sock, secure=False)
         cast("ReturnedLoad", self.sender).lent()
-
-    def _leave_event_loop(self, carrier: asyncio.Transport, tls: int) -> None:
-        """Takes a TLS connection and its socket over from the event loop's transports, which end.
-
-        They stay where there is no descriptor left: theirs is closed in a moment, which the target does not notice as
-        long as there is another.
-        """
-        inner, ssl_object = self._transport, self._transport.get_extra_info("ssl_object")
-        try:
-            sock = self._sock.dup()
-        except OSError:
-            return
-        sock.setblocking(False)
-        carrier.pause_reading()
-        inner.set_protocol(asyncio.Protocol())
-        inner.abort()
-        transport = TlsTransport(asyncio.get_running_loop(), sock, ssl_object, tls, self)
-        self.take_over(transport, sock, secure=True)
 
     def _close_unlent(self, error: OSError) -> None:
         """Closes a session that the kernel does not let the loop watch: this machine is at a limit of its own."""

@@ -109,13 +109,6 @@ class NativePool(ConnectionPool):
             self._in_flight.add(connection)
         return connection
 
-    def begin(self, connection: Connection) -> bool:
-        """Begins the load on a session that is set up; one under TLS is lent already, for it takes less memory then."""
-        native = cast("NativeConnection", connection)
-        if native.is_secure and not native.closing:
-            native.lender.lend(native)
-        return super().begin(connection)
-
     def on_idle_asleep(self, slot: int) -> None:
         """A session that is asleep has nothing in flight, and nothing to send just now."""
         if self.load.exhausted:

@@ -44,7 +44,6 @@ cdef extern from "tls.h" nogil:
     void ws_tls_put(void *, const void *, int)
     int ws_tls_take(void *, void *, int)
     int ws_tls_has_buffers(const void *)
-    void ws_tls_trim(const void *)
     const char *ws_tls_reason()
 
 cdef extern from *:

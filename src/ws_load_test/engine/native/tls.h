@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 enum { WS_TLS_WANT_READ = 2, WS_TLS_END = 6 }; /* SSL_ERROR_WANT_READ, SSL_ERROR_ZERO_RETURN */
-enum { WS_TLS_SET_MEMORY = 114 };              /* BIO_C_SET_BUF_MEM: it frees what there was */
 
 static struct {
     int (*read)(void *ssl, void *data, int size);
@@ -23,8 +22,6 @@ static struct {
     int (*put)(void *bio, const void *data, int size);
     size_t (*pending)(void *bio);
     void (*forget_errors)(void);
-    long (*control)(void *bio, int command, long number, void *pointer);
-    void *(*new_memory)(void);
     unsigned long (*last_error)(void);
     const char *(*reason)(unsigned long error);
 } ws_tls;
@@ -39,7 +36,6 @@ static int ws_tls_find(const char *module) {
         {(void **)&ws_tls.incoming, "SSL_get_rbio"}, {(void **)&ws_tls.outgoing, "SSL_get_wbio"},
         {(void **)&ws_tls.take, "BIO_read"}, {(void **)&ws_tls.put, "BIO_write"},
         {(void **)&ws_tls.pending, "BIO_ctrl_pending"}, {(void **)&ws_tls.forget_errors, "ERR_clear_error"},
-        {(void **)&ws_tls.control, "BIO_ctrl"}, {(void **)&ws_tls.new_memory, "BUF_MEM_new"},
         {(void **)&ws_tls.last_error, "ERR_peek_last_error"}, {(void **)&ws_tls.reason, "ERR_reason_error_string"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
@@ -61,15 +57,6 @@ static inline void ws_tls_put(void *ssl, const void *data, int size) { ws_tls.pu
 static inline int ws_tls_take(void *ssl, void *data, int size) {
     void *bio = ws_tls.outgoing(ssl);
     return ws_tls.pending(bio) ? ws_tls.take(bio, data, size) : 0;
-}
-/* Gives a buffer that is empty new memory: it had room for a handshake, certificates included, and never shrinks. */
-static inline void ws_tls_trim_buffer(void *bio) {
-    void *memory = ws_tls.pending(bio) ? NULL : ws_tls.new_memory();
-    if (memory) ws_tls.control(bio, WS_TLS_SET_MEMORY, 1, memory);
-}
-static inline void ws_tls_trim(const void *ssl) {
-    ws_tls_trim_buffer(ws_tls.incoming(ssl));
-    ws_tls_trim_buffer(ws_tls.outgoing(ssl));
 }
 static inline int ws_tls_has_buffers(const void *ssl) { return ws_tls.incoming(ssl) && ws_tls.outgoing(ssl); }
 static inline const char *ws_tls_reason(void) { return ws_tls.reason(ws_tls.last_error()); }

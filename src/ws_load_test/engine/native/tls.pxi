@@ -72,20 +72,3 @@ cdef bint _send_encrypted(Reactor loop, ws_session *s, int64_t now) noexcept nog
             return True
         if not loop._send(s, loop.cipher, size, now):
             return False
-
-
-def tls_put(size_t tls, bytes data):
-    """Hands a TLS connection what was read from its socket."""
-    ws_tls_put(<void *>tls, PyBytes_AsString(data), <int>len(data))
-
-
-def tls_take(size_t tls):
-    """Takes what a TLS connection has to write to its socket, 16 KiB at most; empty: nothing."""
-    cdef char data[16384]
-    cdef int size = ws_tls_take(<void *>tls, data, 16384)
-    return PyBytes_FromStringAndSize(data, max(0, size))
-
-
-def tls_trim(size_t tls):
-    """Gives back the memory that a TLS connection needed for its handshake alone."""
-    ws_tls_trim(<void *>tls)
