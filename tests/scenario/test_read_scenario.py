@@ -154,7 +154,7 @@ def test_the_command_line_of_a_run_has_no_option_that_a_plan_with_roles_refuses(
     say = {"wait": "1s", "send": "{marker} {room}", "await": "json:id", "deliver-to": "user"}
     plan = make_plan(URL, role={"user": {"open": [{"send": "{room}"}], "steps": [say]}}, connections=10, rooms=2)
     line = command_line(plan, with_workers=False)
-    assert line == f"ws-load-test {URL} --plan FILE -d 10s --rooms 2"
+    assert line == f"ws-load-test {URL} --plan FILE -c 10 -d 10s --rooms 2"
 
 
 def test_sessions_that_arrive_have_a_bound_and_a_seed_that_is_kept():
