@@ -13,6 +13,7 @@ from adapter import READING, Echo, SessionOwner, run, until_closed
 from ws_load_test import make_plan
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.errors import UsageError
+from ws_load_test.engine.native.io_uring import why_no_io_uring
 from ws_load_test.engine.native.lending import NOT_LENT, Lender, NativeConnection
 from ws_load_test.engine.native.reactor import Reactor
 from ws_load_test.engine.native.rules import BY_QUESTION, rules_of
@@ -50,7 +51,9 @@ class EchoingReactor:
 
     def __init__(self, echo: LentEcho) -> None:
         self._echo = echo
-        self._reactor = Reactor(False, b"\x81\x80mask", 1, DEFAULT_MAX_MESSAGE_BYTES)
+        # By what a closed loop takes; the frame of a message is never sent.
+        by_io_uring = not why_no_io_uring()
+        self._reactor = Reactor(False, b"\x81\x80mask", 1, DEFAULT_MAX_MESSAGE_BYTES, by_io_uring)
         rules = rules_of(make_plan("ws://localhost/", match="regex:(.*)").correlation, READING)
         self._reactor.match(rules._replace(by=BY_QUESTION), True, self._ask)
 
@@ -77,6 +80,8 @@ class LentSession(NativeConnection):
         self._unread = early or None
         if not self.lender.lend(self):
             raise UsageError("the compiled loop cannot take the session")
+        # What came with the upgrade has been read, and may be all for now.
+        cast("LentEcho", self.sender).send_back()
 
 
 async def talk(url: str, offer: str | None, echoes: bool) -> bytes:  # noqa: FBT001 - a callback of the runner's

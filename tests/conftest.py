@@ -28,8 +28,8 @@ GRACE_S = 10.0
 """Seconds in which a test releases what it has taken: on a busy machine, other processes have most of them."""
 LONGEST_FIRST = ("cluster", "cli", "recipes", "engine", "fleet", "live")
 """Folders in the order in which processes that share the tests take them: what is short fills the gaps at the end."""
-SHARE_ON_EVERY = 5
-"""One in so many of the tests of `every_engine` does so, and the others run in the native engine."""
+SHARE_ON_PORTABLE = 5
+"""One in so many of the tests of `every_engine` runs in the portable engine as well, without those that run alone."""
 
 
 def pytest_generate_tests(metafunc):
@@ -41,10 +41,11 @@ def pytest_generate_tests(metafunc):
     if is_chosen or metafunc.definition.get_closest_marker("every_engine") is None:
         return
     names = [name for name in ENGINES if not why_missing(name)]
-    if "native-epoll" in names and why_no_io_uring():
+    if "native-epoll" in names and (why_no_io_uring() or not asked):
         names.remove("native-epoll")
-    if not asked and zlib.crc32(metafunc.definition.nodeid.encode()) % SHARE_ON_EVERY:
-        names = names[:1]
+    is_other = zlib.crc32(metafunc.definition.nodeid.encode()) % SHARE_ON_PORTABLE
+    if not asked and (is_other or metafunc.definition.get_closest_marker("alone") is not None):
+        return
     if len(names) > 1:
         metafunc.parametrize("engine", names, indirect=True)
 

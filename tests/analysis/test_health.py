@@ -291,6 +291,10 @@ class TestHoldUp:
     def test_code_before_the_first_step_is_at_none(self):
         assert 'role "player" at no step held up' in self.held_up({f"player/{AT_NO_STEP}": 60 * MILLI}, 60 * MILLI).text
 
+    def test_the_function_of_a_reaction_is_named(self):
+        reason = self.held_up({"player/(on) tick": 60 * MILLI}, 60 * MILLI)
+        assert 'code of role "player" in the function of reaction "tick" held up all sessions' in reason.text
+
     def test_without_any_there_is_nothing_to_report(self):
         assert self.held_up({}) is None
 

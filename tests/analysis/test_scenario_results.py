@@ -107,7 +107,7 @@ def test_rows_of_a_plan_that_cannot_be_read_are_those_that_were_counted():
     found = summarize([msgspec.structs.replace(recorded(), header=header)])
     assert scenario_of([msgspec.structs.replace(recorded(), header=header)]) is None
     assert [(one.key, one.place) for one in found.steps] == [
-        (key, "unknown") for key in ("reader/join", "writer/ask", "writer/join", "writer/say", "writer/typing")
+        (key, "unknown") for key in ("reader/join", "writer/join", "writer/say", "writer/ask", "writer/typing")
     ]
     assert found.sessions.due == 13
 

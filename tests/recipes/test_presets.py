@@ -231,7 +231,7 @@ def test_code_speaks_behind_the_preset(server, tmp_path, monkeypatch):
     assert 0 < steps["post"].sent == seen["post"] == summary.fanout.publishes.sent
     assert summary.fanout.publishes.acknowledged == 0
     assert summary.fanout.deliveries.delivered == summary.fanout.deliveries.expected == seen["post"]
-    assert sum(one.seen for one in summary.on if one.name == "ping") >= 4
+    assert sum(one.seen for one in summary.on if one.name == "ping") > 0
     assert "left: ping timeout" not in seen
     assert len(summary.traces.slowest_sampled) == min(20, seen["say"])
 

@@ -11,6 +11,7 @@ from ws_load_test.analysis.findings import FindingKind
 from ws_load_test.analysis.summary import summarize
 from ws_load_test.metrics.scenario_metrics import ReactionTally
 from ws_load_test.metrics.tally import Tally
+from ws_load_test.report.content.outcome import faults
 from ws_load_test.report.content.scenario import age_words, format_age
 from ws_load_test.report.results import Results
 from ws_load_test.report.terminal.brief import brief_lines
@@ -177,3 +178,12 @@ def test_sessions_that_arrive_are_not_of_those_at_the_same_time():
     arriving = plan(msgspec.structs.replace(CHAT, roles=(role, CHAT.roles[1])))
     assert "connections   9 of 10 opened" in text_of(recorded())
     assert "connections   9 opened" in text_of(recorded(plan=arriving))
+
+
+def test_a_fault_that_several_steps_had_is_counted_by_step():
+    tally = second()
+    tally.steps["writer/ask"].faults["reply-timeout"] = 1
+    results = Results([recorded(tally)], summarize([recorded(tally)]), aggregate([recorded(tally)]))
+    found = {kind: text for kind, _, text in faults(results)}
+    assert found["reply-timeout"].endswith(" (3 at say, 1 at ask)")
+    assert not found["check-failed"].endswith(")")

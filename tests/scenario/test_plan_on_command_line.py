@@ -4,6 +4,8 @@ import pytest
 
 from ws_load_test.cli import main
 from ws_load_test.common.errors import ExitCode
+from ws_load_test.plan.command_line import command_line
+from ws_load_test.plan.options.read_plan import make_plan
 
 CHAT = """
 url = "ws://localhost:3001/?token={env.PHRASE}"
@@ -42,3 +44,37 @@ def test_every_problem_is_printed_with_its_line(plan, capsys):
     assert lines[0] == "ws-load-test: the plan has 3 problems:"
     assert [line.split(": ")[0].strip() for line in lines[1:]] == ["--rate", "chat.toml:8", "chat.toml:10"]
     assert lines[2].endswith("role.user.steps[0].waits: there is no such key; did you mean wait?")
+
+
+def test_problems_of_other_roles_are_found_while_a_like_is_wrong(plan, capsys):
+    plan.write_text(
+        CHAT
+        + """
+[role.lost]
+like = "usr"
+
+[role.like-a-user]
+like = "user"
+share = 1
+[[role.like-a-user.steps]]
+wait = "1s"
+send = "{my.token}"
+"""
+    )
+    assert main(["--plan", "chat.toml"]) == ExitCode.USAGE
+    printed = capsys.readouterr().err
+    assert 'there is no role "usr"; did you mean user?' in printed
+    assert "{my.token}" in printed
+
+
+def test_the_command_that_repeats_a_run_has_its_connections_and_rooms():
+    role = {
+        "reader": {"share": 3, "open": [{"send": "join {room}"}]},
+        "writer": {"share": 1, "steps": [{"wait": "1s", "send": "{marker}", "deliver-to": "reader"}]},
+    }
+    made = make_plan("ws://h/", role=role, connections=8, rooms=2)
+    line = command_line(made)
+    assert "--plan FILE" in line
+    assert " -c 8 " in line
+    assert " --rooms 2" in line
+    assert "-c 4" in command_line(make_plan("ws://h/", role={"user": {"sessions": 4, "on": [{"when": "json:a"}]}}))

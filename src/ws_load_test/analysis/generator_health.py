@@ -19,7 +19,7 @@ from ws_load_test.analysis.findings import (
 )
 from ws_load_test.common.faults import HOST_ERROR_REMEDIES
 from ws_load_test.common.units import format_count, format_duration
-from ws_load_test.metrics.scenario_metrics import AT_NO_STEP, split_key
+from ws_load_test.metrics.scenario_metrics import AT_NO_STEP, IN_REACTION, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -236,6 +236,8 @@ def _held_up(run: RunData) -> Iterator[Finding]:
         return
     role, step = split_key(min(at, key=lambda key: (-at[key], key)))
     where = "at no step" if step == AT_NO_STEP else f'behind step "{step}"'
+    if step.startswith(IN_REACTION):
+        where = f'in the function of reaction "{step.removeprefix(IN_REACTION)}"'
     often = "once" if times.count == 1 else f"{format_count(times.count)} times"
     text = (
         f'code of role "{role}" {where} held up all sessions of its worker: the code of roles kept the event loop'

@@ -252,8 +252,8 @@ def _reactions(scenario: Scenario | None) -> dict[str, Reaction]:
 
 
 def _in_order(planned: Iterable[str], counted: Iterable[str]) -> list[str]:
-    """Returns the keys of a plan in its order, each once, and behind them those that it does not have."""
-    return list(dict.fromkeys([*planned, *sorted(counted)]))
+    """Returns the keys of a plan in its order, each once, and behind them the others, as they were first counted."""
+    return list(dict.fromkeys([*planned, *counted]))
 
 
 def failures_of(step: Tally) -> int:

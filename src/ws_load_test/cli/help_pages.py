@@ -933,7 +933,7 @@ that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
   iterations.wait        From when an iteration was due until a session took it
                          up, where none was free.
 
-Counts, shares and rates of a scenario's parts:
+Counts, shares and rates of a scenario's parts, and the longest silence:
   steps.NAME.due         Messages that should have left.
   steps.NAME.sent        Messages handed to the kernel.
   steps.NAME.answered    Messages whose reply was read.
@@ -964,6 +964,8 @@ Counts, shares and rates of a scenario's parts:
                          `silence`, one still going at the end included.
   on.NAME.rate           Messages that it took within the measured time, for
                          each second of it.
+  on.NAME.max_silence    Longest time that a session was without such a message;
+                         `on.NAME.silence > 30s` is the same.
   sessions.due           Sessions that should have begun.
   sessions.begun         Sessions that were dialed.
   sessions.completed     Sessions that ended as the plan says, or with the run.

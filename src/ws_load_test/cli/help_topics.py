@@ -134,8 +134,8 @@ Times of a scenario's parts; NAME is that of a step or a reaction, in all roles
 that have it, or ROLE/NAME (steps.NAME.p99 is that of its response time):
 {listed("time", parts=True)}
 
-Counts, shares and rates of a scenario's parts:
-{listed("count", "labeled", "rate", parts=True)}
+Counts, shares and rates of a scenario's parts, and the longest silence:
+{listed("count", "labeled", "rate", "duration", parts=True)}
 
 A condition on something that was never measured fails, and says why."""
 

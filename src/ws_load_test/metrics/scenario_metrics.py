@@ -26,6 +26,8 @@ AT_DIAL = "(dial)"
 AT_NO_STEP = "(no step)"
 """Place in `RoleTally.failed_at` of open sessions that were lost while they were at no step: in a role without any, or
 between the last one and the close handshake."""
+IN_REACTION = "(on) "
+"""Begins the place in `Tally.held_up_at` of the function of a reaction, whose name follows; no step has such a name."""
 PART_SEPARATOR = "/"
 """Stands between the role and the name of a step or reaction in the keys of `Tally.steps` and `Tally.reactions`."""
 
@@ -384,6 +386,6 @@ _LONGEST_SILENCE = MetricSpec(
     "Longest time that a session was without such a message; `on.NAME.silence > 30s` is the same.",
     name="longest_silence_ns",
     kind="duration",
-    condition="longest_silence",
+    condition="max_silence",
     no_value="no session was there to receive one",
 )

@@ -246,15 +246,18 @@ def _fan_out(plan: Plan) -> Iterator[tuple[str, Written]]:
 
 
 def _scenario(plan: Plan) -> Iterator[tuple[str, Written]]:
-    """Yields the options of a scenario that needs no plan file."""
+    """Yields the options of a scenario: those that its plan file may have otherwise, and that of a role alone."""
+    if plan.scenario is None:
+        return
+    yield "connections", str(plan.connections)
+    if plan.scenario.rooms:
+        yield "rooms", _rooms(plan.scenario.rooms)
     role = only_python_role(plan)
-    if role is None or plan.scenario is None:
+    if role is None:
         return
     yield "scenario", role.python
     if role.rate_per_s is not None:
         yield "rate", write_number(role.rate_per_s)
-    if plan.scenario.rooms:
-        yield "rooms", _rooms(plan.scenario.rooms)
 
 
 def _rooms(rooms: tuple[str, ...]) -> str:

@@ -23,7 +23,7 @@ FEWER_IS_BETTER = frozenset(
         *("waves.back", "waves.abrupt", "waves.bounced", "waves.closes_per_s", "nodes.skew"),
         *("gaps", "gaps.longest", "subscribers_with_gaps", "subscribers.skew"),
         *(f"steps.NAME.{name}" for name in ("failed", "unanswered", "dropped", "stalls", "broken_off")),
-        *(f"on.NAME.{name}" for name in ("gaps", "missed", "repeats", "out_of_order", "silence", "longest_silence")),
+        *(f"on.NAME.{name}" for name in ("gaps", "missed", "repeats", "out_of_order", "silence", "max_silence")),
         *("sessions.failed", "sessions.dropped", "iterations.dropped"),
     )
 )

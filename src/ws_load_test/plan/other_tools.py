@@ -1,4 +1,4 @@
-"""Words of other load generators (k6, Artillery, Gatling, wrk, oha, hey, autocannon, curl), and ours for the same."""
+"""Words of other tools (k6, Artillery, Gatling, Locust, wrk, oha, hey, autocannon, curl), and ours for the same."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ OPTION_NAMES: Mapping[str, str] = {
     "native": "engine",
     "portable": "engine",
     "poisson": "arrivals",
+    "script": "plan",
+    "config": "plan",
+    "config_file": "plan",
+    "configuration": "plan",
+    "scenarios": "plan",
+    "locustfile": "scenario",
+    "spawn_rate": "connect_rate",
+    "hatch_rate": "connect_rate",
+    "run_time": "duration",
 }
 """Option of another tool without its dashes, with underscores -> the name of ours."""
 VALUES = frozenset({"native", "portable", "poisson"})

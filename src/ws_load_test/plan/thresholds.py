@@ -58,7 +58,7 @@ FORMER_FAULTS = {"mismatch": "check-failed"}
 RATES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "rate")
 SIZES = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "size")
 RATIOS = tuple(name for name, spec in CONDITION_METRICS.items() if spec.kind == "ratio")
-LONGEST_SILENCE = "on.NAME.longest_silence"
+LONGEST_SILENCE = "on.NAME.max_silence"
 """Metric that ``on.NAME.silence`` is where its limit is a time."""
 DURATIONS = tuple(
     name for name, spec in CONDITION_METRICS.items() if spec.kind == "duration" and name != LONGEST_SILENCE

@@ -60,7 +60,7 @@ class WorkerRun:
         self._stopping = False
         self._start_ns = self._began_ns = 0
         self._report_steps: Iterable[None] = ()
-        """What is left of the report that is being made."""
+        """Rest of the report that is being made."""
         self._next_state: asyncio.TimerHandle | None = None
         self._reported_sessions = self._latest_switch = 0
         if assignment.share.count > 1:

@@ -100,7 +100,7 @@ FILES = {
     "game": (GAME, {}),
     "game, two workers": (GAME, {"workers": 2}),
     "rate": (GAME, {"rate": "100/s"}),
-    "some": (GAME, {"iterations": 3}),
+    "some": (GAME, {"iterations": 3, "duration": "1s"}),
     "listens": (LISTENS, {}),
     "overdue": (OVERDUE, {}),
     "raises": (RAISES, {}),
@@ -122,9 +122,9 @@ async def play(path, text, **options):
     return await measure_in_time(attempt)
 
 
-async def play_once(path, *, workers=1, longest="2s", server=None, query="", **role):
+async def play_once(path, *, workers=1, longest="2s", server=None, query="", duration="500ms", **role):
     """Runs them against the built-in server, or another."""
-    options = {**dict.fromkeys(CHAT), "duration": "500ms", "timeout": longest, "workers": workers}
+    options = {**dict.fromkeys(CHAT), "duration": duration, "timeout": longest, "workers": workers}
     options["role"] = {"player": {"sessions": 4, "python": f"{path}:player", **role}}
     if server is not None:
         with server() as one:

@@ -10,7 +10,8 @@ import pytest
 
 from ws_load_test import SessionOver, role
 from ws_load_test.common.errors import PlanError
-from ws_load_test.testing import play
+from ws_load_test.engine.scenario import coroutine_player, hold_ups
+from ws_load_test.testing import ManualClock, play
 
 
 @role
@@ -418,3 +419,34 @@ def test_the_example_of_the_docs_runs(tmp_path, monkeypatch):
     exec(compile(test, "test_game.py", "exec"), names)
     names["test_a_player_moves_and_leaves"]()
     monkeypatch.delitem(sys.modules, "game")
+
+
+def test_a_reaction_whose_function_keeps_the_loop_is_named(monkeypatch):
+    clock = ManualClock(10**12)
+
+    @role
+    async def reader(session):
+        async for _ in session.iterations():
+            await session.exchange("ready", until="contains:over", name="wait")
+
+    @reader.on("contains:slow", name="slow")
+    def slow(session, message):
+        clock.advance(70_000_000)
+
+    @reader.on("contains:quick", name="quick")
+    def quick(session, message):
+        clock.advance(50_000_000)
+
+    async def scene(peer):
+        for module in (coroutine_player, hold_ups):
+            monkeypatch.setattr(module, "monotonic_ns", clock.now_ns)
+        assert await peer.sent() == "ready"
+        peer.send("quick")
+        peer.send("slow")
+        peer.send("slow")
+        peer.send("over")
+        assert await peer.closed() == 1000
+
+    tally = played(scene, reader).connection.owner.tally
+    assert tally.held_up_at == {"reader/(on) slow": 140_000_000}
+    assert tally.hold_up_ns.count == 2

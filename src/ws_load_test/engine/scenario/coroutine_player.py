@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from ws_load_test.common.clock import monotonic_ns
 from ws_load_test.common.faults import Fault, FaultKind
 from ws_load_test.engine.scenario.code_session import CodeSession
-from ws_load_test.engine.scenario.hold_ups import watch
+from ws_load_test.engine.scenario.hold_ups import note_hold_up, watch
 from ws_load_test.engine.scenario.player import GONE, OPENING, OVER, PLAYING
+from ws_load_test.metrics.scenario_metrics import IN_REACTION
 from ws_load_test.plan.scenario.python_role import Message, SessionOver, describe_failure
 
 if TYPE_CHECKING:
@@ -130,10 +131,12 @@ class CoroutinePlayer(CodeSession):
         code = self.role.code
         function = None if code is None else code.functions.get(reaction.name)
         if function is not None:
+            begun_ns = monotonic_ns()
             try:
                 function(self, Message(payload))
             except Exception as error:  # noqa: BLE001 - the code is the user's, and may raise anything
                 self._crash(error)
+            note_hold_up(self, IN_REACTION + reaction.name, begun_ns)
 
     def _next_iteration(self, now_ns: int) -> None:
         if self._returned:

@@ -29,13 +29,18 @@ def watch(code: Awaitable[None], player: Player) -> Generator[object]:
         except StopIteration:
             return
         finally:
-            took_ns = monotonic_ns() - begun_ns
-            if took_ns > LONG_HOLD_UP_NS:
-                place, tally = AT_NO_STEP if step is None else step.name, player.connection.owner.tally
-                tally.hold_up_ns.record(took_ns)
-                tally.held_up_at[part_key(player.role.name, place)] += took_ns
+            note_hold_up(player, AT_NO_STEP if step is None else step.name, begun_ns)
         error = None
         try:
             yield awaited
         except BaseException as thrown:  # noqa: BLE001 - the code's to take, as if nothing stood between
             error = thrown
+
+
+def note_hold_up(player: Player, place: str, begun_ns: int) -> None:
+    """Counts a stretch of code that began at an instant and has just ended, if it kept the loop for long."""
+    took_ns = monotonic_ns() - begun_ns
+    if took_ns > LONG_HOLD_UP_NS:
+        tally = player.connection.owner.tally
+        tally.hold_up_ns.record(took_ns)
+        tally.held_up_at[part_key(player.role.name, place)] += took_ns

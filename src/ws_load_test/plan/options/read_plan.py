@@ -192,7 +192,7 @@ def unknown_options(names: Iterable[str], known: Collection[str]) -> Iterator[Op
         if name in FORMER_NAMES:
             yield OptionProblem(written, f"was renamed; write {FORMER_NAMES[name].replace('_', '-')}")
             continue
-        near = [OPTION_NAMES[name]] if name in OPTION_NAMES else difflib.get_close_matches(name, known, n=1)
+        near = [OPTION_NAMES[name]] if OPTION_NAMES.get(name) in known else difflib.get_close_matches(name, known, n=1)
         meant = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
         yield OptionProblem(written, f"there is no such option{meant}")
 

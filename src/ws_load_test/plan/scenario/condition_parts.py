@@ -78,7 +78,7 @@ def _lack_of_step(short: str, name: str, steps: Sequence[Step | Reaction]) -> st
 
 def _lack_of_reaction(short: str, reactions: Sequence[Step | Reaction]) -> str:
     needed = {"age": "age", "undated": "age", "silence": "silence_ns", "silence_time": "silence_ns"}
-    needed["longest_silence"] = "silence_ns"
+    needed["max_silence"] = "silence_ns"
     needed |= dict.fromkeys(_OF_SEQUENCE, "sequence")
     field = needed.get(short, "")
     if not field or any(getattr(one, field) for one in reactions):

@@ -18,9 +18,10 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Coroutine as CoroutineOf
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, get_args, overload
+from typing import Any, Protocol, get_args, overload
 
 from ws_load_test.common.units import quoted_path
 from ws_load_test.plan.codecs import CODECS
@@ -98,19 +99,19 @@ class Session(Protocol):
         """Values for ``{my.NAME}``; those of the file's `capture` are here as well."""
         ...
 
-    async def exchange(
+    def exchange(
         self,
         text: str | bytes,
         *,
         until: str | Sequence[str],
         name: str = "exchange",
-        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
+        timeout: float | str | None = None,
         expect: str | Sequence[str] = (),
         first: str | Sequence[str] | None = None,
         each: str | Sequence[str] = (),
         count: str = "",
         on_part: Callable[[Message], object] | None = None,
-    ) -> Message:
+    ) -> CoroutineOf[Any, Any, Message]:
         """Sends a message, and returns the one that satisfies all checks of `until`.
 
         With `first`, the answer is many messages: all that come up to that one, but for those that reactions take.
@@ -142,13 +143,13 @@ class Session(Protocol):
         """
         ...
 
-    async def receive(
+    def receive(
         self,
         check: str | Sequence[str],
         *,
         name: str = "receive",
-        timeout: float | str | None = None,  # noqa: ASYNC109 - a step's, which fails the session
-    ) -> Message:
+        timeout: float | str | None = None,
+    ) -> CoroutineOf[Any, Any, Message]:
         """Waits for a message that satisfies all checks, and returns it.
 
         Raises:

@@ -21,7 +21,7 @@ from ws_load_test.report.content.labeled import (
     sentence,
     summarize_times,
 )
-from ws_load_test.report.content.scenario import session_flaws
+from ws_load_test.report.content.scenario import faults_by_step, session_flaws
 from ws_load_test.report.content.sessions import close_codes
 from ws_load_test.report.content.thresholds import stopped_by
 from ws_load_test.report.content.waves import wave_flaws
@@ -158,15 +158,19 @@ def unanswered(results: Results) -> list[LabeledText]:
 
 
 def faults(results: Results) -> list[tuple[str, int, str]]:
-    """Returns the faults of the target: kind, count, and a sentence about the first of them."""
+    """Returns the faults of the target: kind, count, and a sentence about the first of them.
+
+    In a scenario the sentence names one step, so where several have had the fault, their counts follow.
+    """
     examples: dict[str, str] = {}
     for recording in results.recordings:
         for interval in recording.intervals:
             examples = interval.fault_examples | examples
-    return [
-        (sanitize(kind), count, sentence(examples.get(kind) or fault_phrase(kind)))
-        for kind, count in results.summary.faults.items()
-    ]
+    found = []
+    for kind, count in results.summary.faults.items():
+        text = sentence(examples.get(kind) or fault_phrase(kind)) + faults_by_step(kind, results.summary)
+        found.append((sanitize(kind), count, text))
+    return found
 
 
 # --- The wire -----------------------------------------------------------------------------------------------

@@ -78,6 +78,17 @@ def _of_faults(step: StepSummary) -> str:
     return f" ({sanitize(kind)})" if kind else ""
 
 
+def faults_by_step(kind: str, summary: Summary) -> str:
+    """Returns the counts of a fault by step in brackets, after a blank; nothing where one step at most has had it."""
+    found = sorted((step for step in summary.steps if step.faults.get(kind)), key=lambda step: -step.faults[kind])
+    if len(found) < 2:
+        return ""
+    parts = [f"{format_count(step.faults[kind])} at {step_name(step, summary)}" for step in found[:MOST_STEPS]]
+    more = sum(step.faults[kind] for step in found[MOST_STEPS:])
+    rest = f", {format_count(more)} at others" if more else ""
+    return f" ({', '.join(parts)}{rest})"
+
+
 def session_line(summary: Summary) -> list[LabeledText]:
     """Returns the line of the sessions: due, begun, completed, failed and where, dropped; none without a scenario."""
     if summary.sessions is None:

@@ -56,13 +56,24 @@ def read_roles(
     for role in roles.values():
         _check_names_of_code(role, first, problems)
     complete = {name: _named(_after(first, _with_base(role, roles, problems))) for name, role in roles.items()}
-    broken = any(problems.has((*role.place, "like")) for role in roles.values())
     for role in complete.values():
         # Without what it takes from another, it would seem to lack it.
-        if not (broken and "like" in role.values):
+        if not _lacks_base(role, roles):
             _check_restarts(role, problems)
             check_captures(role, problems)
     return complete
+
+
+def _lacks_base(role: WrittenRole, roles: Mapping[str, WrittenRole]) -> bool:
+    """Returns True for a role that is like one that does not exist, or like itself, over others perhaps."""
+    names = {role.name}
+    while "like" in role.values:
+        base = role.values["like"]
+        if base in names or base not in roles:
+            return True
+        names.add(base)
+        role = roles[base]
+    return False
 
 
 def _check_empty_roles(roles: Mapping[str, WrittenRole], problems: Problems) -> None:
