@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ws_load_test.common.errors import PlanError
 from ws_load_test.common.faults import FaultKind
 from ws_load_test.common.units import quoted
+from ws_load_test.metrics.catalog import WHOLE_RUN
 from ws_load_test.plan.describe import describe_plan
 from ws_load_test.plan.options.read_plan import make_plan
 from ws_load_test.plan.plan import Plan
@@ -21,7 +22,6 @@ from ws_load_test.plan.thresholds import (
     SIZES,
     STATISTICS,
     TIME_METRICS,
-    WHOLE_RUN,
     ConditionMetric,
     parse_condition,
 )
