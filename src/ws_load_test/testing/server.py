@@ -110,11 +110,12 @@ class FaultyServer:
         self._listening.set()
         await self._stop.wait()
         server.close()
-        while tasks:  # a connection may be accepted while others are being ended
+        # A connection may be accepted while others are being ended: the loop has a task for that, which is none of `tasks`.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tuple(tasks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            # From Python 3.12 on, gathering finished tasks does not yield to the loop, which must call their callbacks.
+            await asyncio.wait(others)
+            # Waiting for finished tasks need not yield to the loop, which must call their callbacks.
             await asyncio.sleep(0)
         await server.wait_closed()
 
