@@ -270,8 +270,9 @@ Generator
                               io_uring where it is allowed), native-epoll,
                               portable, or auto: native where it can run the
                               plan (auto)
-      --reply-instant WHEN    when a reply has come: when it was read, or when
-                              the kernel received it (native engine) (read)
+      --reply-instant WHEN    when a reply has come: when the kernel received it
+                              (native engine), when it was read, or auto: the
+                              former where it can be had (auto)
   -w, --workers N             number of worker processes (one for each core, or
                               two of them if the target is on this machine)
 

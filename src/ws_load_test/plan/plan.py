@@ -24,7 +24,7 @@ from ws_load_test.plan.session_policy import DisconnectStorm, MisbehavingClients
 from ws_load_test.plan.target import Target
 from ws_load_test.plan.timed_commands import TimedCommand
 
-ReplyInstant = Literal["read", "kernel"]
+ReplyInstant = Literal["auto", "read", "kernel"]
 EngineName = Literal["auto", "native", "native-epoll", "portable"]
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """64 MiB."""
@@ -95,7 +95,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Measured time before the first check of `abort_if`."""
     engine: EngineName = "auto"
     """Engine that the workers run: ``auto`` is the native one where it is built and can run the plan."""
-    reply_instant: ReplyInstant = "read"
+    reply_instant: ReplyInstant = "auto"
     """Instant at which a reply has come: when it was ``read``, or when the ``kernel`` received it."""
     workers: Workers = 1
     """Worker processes, on all machines together."""

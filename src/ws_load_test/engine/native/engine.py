@@ -135,7 +135,7 @@ class NativeFactory(ConnectionFactory):
             self._messages = NativeMessages(self._source, share, self._row)
             reactor.vary(self._messages.source)
         self._recent_ids = NativeRecentIds(reactor)
-        reactor.kernel_instants = plan.reply_instant == "kernel"
+        reactor.kernel_instants = plan.reply_instant != "read"
         self.lender = Lender(reactor)
         group = cast("SessionGroup", owner)
         checks = [name for name, _ in reading.expect]

@@ -192,10 +192,11 @@ LIMITS = (
     OptionSpec(
         name="reply_instant",
         metavar="WHEN",
-        help="when a reply has come: when it was read, or when the kernel received it (native engine)",
+        help="when a reply has come: when the kernel received it (native engine), when it was read, or auto: the former "
+        "where it can be had",
         group=Group.GENERATOR,
-        parse=option_values.choice("read", "kernel"),
-        default="read",
+        parse=option_values.choice("auto", "read", "kernel"),
+        default="auto",
         field="reply_instant",
     ),
     OptionSpec(
