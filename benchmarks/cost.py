@@ -7,7 +7,7 @@ each SIGUSR1; without them the built-in server answers, and ratios are to the fi
 and their servers another. All run in short turns (see `turns.py`); a figure is the 10th percentile of the turns, a
 ratio the median of those of turns that followed each other, with its quartiles. Compare ratios, not microseconds.
 
-`--engine` names engines of ours, `--with NAME=CMD` any other generator: the same of another checkout, for example. The
+`--engine` names engines of ours, with a `--reply-instant` behind a colon (`native:read`), `--with NAME=CMD` any other generator: the same of another checkout, for example. The
 TLS part needs a server that speaks it (`--tls-server`), and can have a yardstick of its own. Opening a connection and
 keeping it cost what a run with many has more than a run with few.
 """
@@ -41,7 +41,8 @@ SETTLED_S = 1.0
 def ours(engine: str | None, load: str, *, secure: bool = False) -> str:
     """Returns our command line for an engine; None is the default one."""
     # A message in flight waits while its generator is stopped, and no other end may come first.
-    chosen = f" --engine {engine}" if engine else ""
+    name, _, instant = (engine or "").partition(":")
+    chosen = (f" --engine {name}" if name else "") + (f" --reply-instant {instant}" if instant else "")
     trusting = " --insecure" if secure else ""
     return f"{sys.executable} -m ws_load_test {{url}} -w 1 -q {load} --timeout 1h{trusting}{chosen}"
 
@@ -166,7 +167,12 @@ def main() -> None:
     parser.add_argument("--tls-server", help="the same under TLS")
     parser.add_argument("--yardstick", help="command line of the generator to which the others are compared")
     parser.add_argument("--tls-yardstick", help="the same under TLS")
-    parser.add_argument("--engine", action="append", help="one of ours; may be repeated")
+    parser.add_argument(
+        "--engine",
+        action="append",
+        metavar="NAME[:INSTANT]",
+        help="one of ours, with a --reply-instant; may be repeated; default: as a run without --engine",
+    )
     parser.add_argument("--with", dest="with_", action="append", default=[], metavar="NAME=CMD", help="another one")
     parser.add_argument("--with-tls", action="append", default=[], metavar="NAME=CMD", help="another one under TLS")
     parser.add_argument("--cases", nargs="*", default=CASES, help="connections x messages in flight")

@@ -66,7 +66,7 @@ class Metrics(FanOutMetrics):
         MetricSpec(
             "From when the kernel received a reply until it was read.",
             condition="unread_time",
-            no_value="replies were timed when they were read (--reply-instant kernel)",
+            no_value="replies were timed when they were read (--reply-instant)",
         )
     )
     # Their response times would have been at least that.

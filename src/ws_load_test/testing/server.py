@@ -110,7 +110,7 @@ class FaultyServer:
         self._listening.set()
         await self._stop.wait()
         server.close()
-        # A connection may be accepted while others are being ended: the loop has a task for that, which is none of `tasks`.
+        # A connection may be accepted while others are being ended, in a task of the loop that is none of `tasks`.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tuple(tasks):
                 task.cancel()
