@@ -7,9 +7,10 @@ each SIGUSR1; without them the built-in server answers, and ratios are to the fi
 and their servers another. All run in short turns (see `turns.py`); a figure is the 10th percentile of the turns, a
 ratio the median of those of turns that followed each other, with its quartiles. Compare ratios, not microseconds.
 
-`--engine` names engines of ours, with a `--reply-instant` behind a colon (`native:read`), `--with NAME=CMD` any other generator: the same of another checkout, for example. The
-TLS part needs a server that speaks it (`--tls-server`), and can have a yardstick of its own. Opening a connection and
-keeping it cost what a run with many has more than a run with few.
+`--engine` names engines of ours, with a `--reply-instant` behind a colon (`native:read`), `--with NAME=CMD` any other
+generator: the same of another checkout, for example. The TLS part needs a server that speaks it (`--tls-server`), and
+can have a yardstick of its own. Opening a connection and keeping it cost what a run with many has more than a run with
+few.
 """
 
 from __future__ import annotations

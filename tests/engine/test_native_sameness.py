@@ -116,7 +116,7 @@ def authority(certificates, tmp_path_factory):
 
 
 async def counts_of(engine_type, plan, *, all_lent=True, but_for=frozenset(OF_THE_MACHINE)):
-    """Runs a plan in an engine of this process. Returns all that it counted, by name, without the names in `but_for`."""
+    """Runs a plan in an engine of this process. Returns all that it counted, by name, but for some."""
     engine = engine_type(plan, Shard(0, 1))
     lent = []
     if engine_type is not PortableEngine:

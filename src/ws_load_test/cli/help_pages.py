@@ -270,9 +270,9 @@ Generator
                               io_uring where it is allowed), native-epoll,
                               portable, or auto: native where it can run the
                               plan (auto)
-      --reply-instant WHEN    when a reply has come: when the kernel received it
-                              (native engine), when it was read, or auto: the
-                              former where it can be had (auto)
+      --reply-instant WHEN    when a reply has come: when it was read, when the
+                              kernel received it (native engine), or auto: the
+                              latter if it can be had (auto)
   -w, --workers N             number of worker processes (one for each core, or
                               two of them if the target is on this machine)
 
@@ -1160,8 +1160,8 @@ and are measured from then, so that a server that freezes cannot hide it.
                             connections that come and go
   --connect-rate 100        how fast connections are opened
   --open-timeout 1m         begin with those that are open after a minute
-  --reply-instant read      take the instant of reading a reply, not the kernel's
-                            of receiving it
+  --reply-instant read      take the instant of reading a reply, not that when
+                            the kernel received it
   --warmup 5s               load before anything counts
   -d 1m, -n 100000          length in time or messages
 

@@ -294,8 +294,8 @@ are measured from then, so that a server that freezes cannot hide it.
                             connections that come and go
   --connect-rate 100        how fast connections are opened
   --open-timeout 1m         begin with those that are open after a minute
-  --reply-instant read      take the instant of reading a reply, not the kernel's
-                            of receiving it
+  --reply-instant read      take the instant of reading a reply, not that when
+                            the kernel received it
   --warmup 5s               load before anything counts
   -d 1m, -n 100000          length in time or messages
 

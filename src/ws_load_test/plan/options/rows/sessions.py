@@ -192,8 +192,8 @@ LIMITS = (
     OptionSpec(
         name="reply_instant",
         metavar="WHEN",
-        help="when a reply has come: when the kernel received it (native engine), when it was read, or auto: the former "
-        "where it can be had",
+        help="when a reply has come: when it was read, when the kernel received it (native engine), or auto: the "
+        "latter if it can be had",
         group=Group.GENERATOR,
         parse=option_values.choice("auto", "read", "kernel"),
         default="auto",
