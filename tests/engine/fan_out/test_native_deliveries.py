@@ -48,7 +48,7 @@ class Room:
     """A server that delivers what is published to all members, each publish in another way."""
 
     def __init__(self, *, greets):
-        self.members = {}
+        self.members, self.rooms, self.publishers = {}, {}, set()
         self.latest = self.held = b""
         self.lock = asyncio.Lock()
         self.greets = greets
@@ -60,16 +60,18 @@ class Room:
         async for message in peer.messages():
             words = message.payload.split(b" ")
             if words[0] == b"join":
-                self.members[int(words[1])] = peer
+                self.members[int(words[1])], self.rooms[peer] = peer, words[2]
                 await peer.send_frame(frames.TEXT, b"welcome")
             else:
+                self.publishers.add(peer)
                 async with self.lock:
-                    await self.publish(int(words[0]), message.payload)
+                    await self.publish(int(words[0]), message.payload, sender=peer)
 
-    async def publish(self, number, payload):
+    async def publish(self, number, payload, *, sender):
         """Delivers a publish by its number: once, twice, behind the next, in one read with others, or in pieces.
 
         All come to all members in the end, whatever their room, and the last comes once: nothing is left to wait for.
+        Those who are not to have it have it first, for the run ends as soon as all others have the last.
         """
         whole = frame(payload)
         halves = frames.encode_frame(frames.TEXT, payload[:20], fin=False) + frames.encode_frame(
@@ -89,7 +91,16 @@ class Room:
         stream = forms.get(number % 11, whole) + self.held
         self.held = b"" if stream else whole
         self.latest = payload
-        for connection, peer in list(self.members.items()):
+        turns = [
+            (
+                peer is not sender and self.rooms[peer] == self.rooms[sender],
+                peer not in self.publishers,
+                connection,
+                peer,
+            )
+            for connection, peer in self.members.items()
+        ]
+        for _, _, connection, peer in sorted(turns, key=lambda one: one[:3]):
             cut = (number * 7 + connection) % len(stream) if stream else 0
             for piece in (stream[:cut], stream[cut:]):
                 if piece:
@@ -143,7 +154,7 @@ def test_deliveries_are_counted_alike(options, lent):
                 rate=100,
                 messages=22,
                 timeout="30s",
-                first_message="join {connection}",
+                first_message="join {connection} {room}",
                 message="{seq} of {room}: {marker}",
                 **options,
             )
