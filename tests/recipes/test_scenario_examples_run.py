@@ -33,7 +33,7 @@ FEEDS = {
     "questions.jsonl": '{"question": "Why?"}\n',
 }
 SECRETS = ("TOKEN", "LOGIN", "PASSCODE", "MODEL", "API_KEY")
-BASE = {**dict.fromkeys(CHAT), "duration": "1500ms", "timeout": "30s", "workers": 1, "connect_rate": 400}
+BASE = {**dict.fromkeys(CHAT), "duration": "1500ms", "timeout": "8s", "workers": 1, "connect_rate": 400}
 HEADERS = (
     "Host: h,Connection: Upgrade,Upgrade: websocket,Sec-WebSocket-Version: 13,Sec-WebSocket-Key: " + "A" * 22 + "=="
 )

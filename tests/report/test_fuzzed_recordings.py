@@ -25,7 +25,7 @@ from ws_load_test.metrics.recording import AbortEvent, Host, HostInterval, LostW
 DATA = Path(__file__).parents[1] / "data" / "recordings_v1"
 BOMB = histogram_bomb(64 << 20)
 OUTPUTS = ("", "--json", "--csv -", "--markdown -", "--openmetrics -", "--junit -", "--hdr -", "--hgrm -")
-MUTANTS = 40
+MUTANTS = 30
 EXPECTED = {
     ExitCode.PASSED,
     ExitCode.THRESHOLD_FAILED,

@@ -15,7 +15,7 @@ from ws_load_test.plan.scenario.explain import explain_scenario
 FOLDER = Path(__file__).parents[2] / "examples" / "scenarios"
 NAMES = ("graphql", "market-data", "socket-io", "stomp")
 """Some of the examples without a feed."""
-MUTANTS = 15
+MUTANTS = 8
 """Damaged files of each example; 3,000 others were read once."""
 LONGEST_PROBLEM = 1000
 
