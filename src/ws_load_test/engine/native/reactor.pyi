@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ws_load_test.engine.native.rules import Path, Question, Rules, Source
 
 class OpenAnswer(NamedTuple):
-    """What has come of an answer that is many messages."""
+    """Messages that have come of an answer that is many."""
 
     key: bytes | None
     """Id of the message that it answers."""
