@@ -329,3 +329,19 @@ def test_4_when_a_worker_is_killed_and_the_rest_is_reported(start):
     assert process.returncode == ExitCode.WORKER_LOST
     assert "SIGKILL" in out
     assert "p99" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--engine", "portable"], "the portable engine cannot run this plan: it does not know when the kernel"),
+        (["--deflate", "on"], "no engine of this installation can run this plan: not native: "),
+    ],
+    ids=["of the engine that is named", "of all engines"],
+)
+def test_a_plan_that_no_worker_could_run_is_refused_before_any_begins(options, words, capsys):
+    code = main(["ws://localhost:1/", "--reply-instant", "kernel", "-d", "300ms", *options])
+    told = capsys.readouterr()
+    assert (code, told.out) == (ExitCode.USAGE, "")
+    assert told.err.startswith(f"ws-load-test: {words}")
+    assert told.err.count("\n") == 1

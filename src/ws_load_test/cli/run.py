@@ -31,7 +31,7 @@ from ws_load_test.common.errors import (
     UsageError,
     option_name,
 )
-from ws_load_test.engine.registry import why_engine
+from ws_load_test.engine.registry import engine_for, why_engine
 from ws_load_test.fleet.factory import fleet_factory
 from ws_load_test.live.telemetry.settings import read_settings
 from ws_load_test.metrics.existing_files import refuse_overwriting
@@ -203,8 +203,12 @@ def _run(plan: Plan, output_options: Mapping[str, Any]) -> int:
     set_log_level(output_options.get("log_level", "warn"))
     for label, words in describe(plan, output_options.get("cluster")):
         _log.info("%s: %s", label, words)
-    if output_options.get("cluster") is None and _log.isEnabledFor(logging.INFO):
-        _log.info("engine: %s", why_engine(plan, plan.engine))
+    if output_options.get("cluster") is None:
+        if plan.engine != "auto" or plan.reply_instant == "kernel":
+            # Workers would refuse it as well, and each be lost; the engine is imported only where it is asked for.
+            engine_for(plan, plan.engine)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("engine: %s", why_engine(plan, plan.engine))
     for warning in plan.warnings:
         _log.warning("%s", warning)
     if output_options.get("probe"):
